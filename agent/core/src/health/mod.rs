@@ -1,0 +1,1 @@
+//! Is it healthy? The kstatus rules and more, on plain JSON.

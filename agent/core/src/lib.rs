@@ -1,0 +1,15 @@
+//! Everything that Leeward decides, as pure functions over plain data.
+//!
+//! Nothing here reads a clock, a file, a socket or a random number: time and
+//! chance come in as arguments. That is what lets a year of bad weather be
+//! simulated in a second. The shell around it is the `leeward` crate.
+//!
+//! Imports flow down only: `cycle` → `plan`, `health`, `render`, `report`, `git` → `model`.
+
+pub mod cycle;
+pub mod git;
+pub mod health;
+pub mod model;
+pub mod plan;
+pub mod render;
+pub mod report;

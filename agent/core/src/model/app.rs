@@ -1,0 +1,56 @@
+//! What `leeward.yaml` says of an app (contract §2).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of an app; a DNS label, since it becomes a label value.
+pub type AppName = String;
+
+/// What to do about drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Heal {
+    #[default]
+    Always,
+    Report,
+}
+
+/// The prune guard holds a plan that deletes more than `max_objects` objects
+/// *and* more than `max_share` of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PruneGuard {
+    pub max_objects: u32,
+    /// 0.0 to 1.0.
+    pub max_share: f64,
+}
+
+/// Fields of live objects that Git does not decide, as in Argo CD.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoreRule {
+    /// `None` matches every group; empty is the core group.
+    pub group: Option<String>,
+    pub kind: String,
+    pub name: Option<String>,
+    pub namespace: Option<String>,
+    /// RFC 6901.
+    pub json_pointers: Vec<String>,
+    /// Fields that these managers own are theirs.
+    pub managed_fields_managers: Vec<String>,
+}
+
+/// One app with every default filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppSpec {
+    pub name: AppName,
+    /// Relative to the source's path; empty for the path itself. No `.`, `..` or empty segments.
+    pub path: String,
+    pub depends_on: Vec<AppName>,
+    pub heal: Heal,
+    /// How long an app may take to become healthy.
+    pub timeout: Duration,
+    /// How long it must stay healthy before a revision is good.
+    pub soak: Duration,
+    pub prune: PruneGuard,
+    pub ignore_differences: Vec<IgnoreRule>,
+}

@@ -1,0 +1,111 @@
+//! What the shell says of the cluster: what it saw, and why something was refused.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    app::AppName,
+    id::Digest,
+    object::{Kind, ObjectKey},
+};
+
+/// A kind in one version: what it takes to talk to the API server about it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KindVersion {
+    pub kind: Kind,
+    /// The version alone, `v1` of `apps/v1`.
+    pub version: String,
+}
+
+/// Why the API server did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterFault {
+    /// No answer, or one that blames nobody's manifest (timeout, 429, 5xx): try again later.
+    #[error("the API server cannot be reached: {message}")]
+    Unreachable { message: String },
+    /// 401 or 403: our credentials or our role.
+    #[error("the API server does not permit it: {message}")]
+    Forbidden { message: String },
+    /// The API server serves no such kind in that version.
+    #[error("the API server does not know the kind {} in version {}", .0.kind, .0.version)]
+    UnknownKind(KindVersion),
+    /// The object, or the namespace that it is to live in, is not there.
+    #[error("{message}")]
+    NotFound { message: String },
+    /// A precondition (uid, resource version) did not hold.
+    #[error("{message}")]
+    Conflict { message: String },
+    /// A field that cannot be changed after creation was changed.
+    #[error("{message}")]
+    Immutable { message: String },
+    /// Any other 4xx: the manifest is at fault (validation, admission, quota).
+    #[error("{message}")]
+    Invalid { message: String },
+}
+
+impl ClusterFault {
+    /// Whether the same request can succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Conflict { .. })
+    }
+}
+
+/// The API server's answer to an apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub uid: String,
+    /// Of the fields that our manager owns now; see `plan::fields::owned_digest`.
+    pub fields: Digest,
+    /// The object did not exist before.
+    pub created: bool,
+}
+
+/// One thing that a watch saw. Only objects that carry our owner label are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Present(Sighting),
+    Gone {
+        key: ObjectKey,
+    },
+    /// A first or renewed list of a kind is complete: what is not in it does not exist.
+    Listed {
+        kind: Kind,
+        keys: BTreeSet<ObjectKey>,
+    },
+    /// The watch of a kind broke or was refused; what we know of it may be stale.
+    Lost {
+        kind: Kind,
+        fault: ClusterFault,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    pub key: ObjectKey,
+    pub uid: String,
+    /// The value of our owner label.
+    pub app: AppName,
+    /// Of the fields that our manager owns; `None` when it owns none any more.
+    pub fields: Option<Digest>,
+    /// It carries a deletion timestamp.
+    pub deleting: bool,
+}
+
+/// What we know of one object that an app owns, or may own, in the cluster.
+///
+/// Written before the object is first created, so that nothing that we made
+/// can be orphaned; removed only after its deletion is confirmed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InventoryEntry {
+    pub version: String,
+    /// The digest of the manifest that was last applied; `None` until the first
+    /// apply is confirmed, and again while a change of it is under way.
+    pub applied: Option<Digest>,
+    /// The fields that our manager owned right after that.
+    pub fields: Option<Digest>,
+    pub uid: Option<String>,
+    pub wave: i32,
+    /// The manifest asked never to be pruned.
+    pub keep: bool,
+}

@@ -1,0 +1,65 @@
+//! What is known of the way to the remote, with evidence.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::GitId;
+
+/// The step at which a connection to the remote failed, in the order in which
+/// they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkStep {
+    Dns,
+    Connect,
+    Proxy,
+    Tls,
+    /// A certificate that is not valid at what our clock says, while the clock is not to be trusted.
+    Clock,
+    Auth,
+    Http,
+    Protocol,
+    Ref,
+    Path,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    Up,
+    Down,
+    #[default]
+    Unknown,
+}
+
+/// Why a fetch brought nothing, or not everything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{evidence}")]
+pub struct FetchFailure {
+    pub step: LinkStep,
+    /// One line that names the culprit: host, ref, path, status.
+    pub evidence: String,
+    /// What a person can do about it, when there is something.
+    pub hint: Option<String>,
+    /// The remote asked to be left alone for so long.
+    pub retry_after: Option<Duration>,
+    /// At least one object arrived before it failed, so trying again at once is worth it.
+    pub progressed: bool,
+    /// Bytes that crossed the link in this try.
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// A completed poll: every object of the path at `commit` is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    pub commit: GitId,
+    /// The tree of the source's path in `commit`.
+    pub tree: GitId,
+    /// The full name of the ref that was followed; empty for a pinned commit.
+    pub reference: String,
+    /// Bytes that crossed the link for it, HTTP headers included, in this try.
+    pub sent: u64,
+    pub received: u64,
+}

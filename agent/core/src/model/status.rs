@@ -1,0 +1,155 @@
+//! The documents of `leeward status` and `leeward why` (contract §3 and §4).
+//! Field names and their meaning are a contract: adding is free, renaming is not.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    app::AppName,
+    id::{ContentId, GitId},
+    link::{LinkState, LinkStep},
+};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusDocument {
+    pub cluster: String,
+    pub agent: AgentStatus,
+    pub source: SourceStatus,
+    pub link: LinkStatus,
+    pub apps: Vec<AppStatus>,
+    pub outbox: OutboxStatus,
+    pub store: StoreStatus,
+    /// What blocks, most important first; the document of `leeward why`.
+    #[serde(default)]
+    pub why: Vec<Blocker>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    pub version: String,
+    pub running: bool,
+    pub boot: u64,
+    pub uptime_seconds: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    pub url: String,
+    #[serde(rename = "ref")]
+    pub reference: String,
+    pub path: String,
+    pub commit: Option<GitId>,
+    pub content: Option<ContentId>,
+    pub fetched_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    pub state: LinkState,
+    pub failed_step: Option<LinkStep>,
+    pub since: Timestamp,
+    pub evidence: String,
+    pub next_try: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    Waiting,
+    Preflight,
+    Held,
+    Applying,
+    Probation,
+    Good,
+    RollingBack,
+    Failed,
+    Paused,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthName {
+    Healthy,
+    Progressing,
+    Degraded,
+    Suspended,
+    #[default]
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppStatus {
+    pub name: AppName,
+    pub phase: PhaseName,
+    pub good: Option<GoodRevision>,
+    pub candidate: Option<CandidateRevision>,
+    pub bad: Vec<BadRevision>,
+    pub held: Option<HeldStatus>,
+    pub health: HealthName,
+    pub objects: usize,
+    pub message: String,
+    pub drift: DriftStatus,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GoodRevision {
+    pub commit: GitId,
+    pub content: ContentId,
+    pub since: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateRevision {
+    pub commit: GitId,
+    pub content: ContentId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BadRevision {
+    pub commit: GitId,
+    pub content: ContentId,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldStatus {
+    /// `dependency`, `approval`, `prune_guard`, …
+    pub reason: String,
+    pub detail: String,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftStatus {
+    pub healed: u64,
+    pub open: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutboxStatus {
+    pub pending: u64,
+    pub folded: u64,
+    pub dropped: u64,
+    /// Events that the receiver refused for good, set aside one by one.
+    #[serde(default)]
+    pub refused: u64,
+    pub last_acknowledged: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    pub bytes: u64,
+    pub max_bytes: u64,
+}
+
+/// One thing that keeps the cluster from following Git.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// What blocks: `link`, `prune_guard`, `bad_revision`, `api_server`, …
+    pub blocker: String,
+    pub app: Option<AppName>,
+    pub evidence: String,
+    pub hint: String,
+    pub next_try: Option<Timestamp>,
+}

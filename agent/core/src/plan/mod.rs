@@ -1,0 +1,1 @@
+//! Desired × inventory × live → ordered steps.

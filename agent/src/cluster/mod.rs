@@ -1,0 +1,1 @@
+//! Kubernetes: discovery, server-side apply, watch, events.

@@ -1,0 +1,116 @@
+//! The configuration after every layer has been merged and checked.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use camino::Utf8PathBuf;
+use leeward_core::model::Heal;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub cluster: ClusterConfig,
+    pub source: SourceConfig,
+    pub store: StoreConfig,
+    pub apply: ApplyConfig,
+    /// `None`: reports stay in the outbox until somebody configures a receiver.
+    pub report: Option<ReportConfig>,
+    pub http: HttpConfig,
+    pub control: ControlConfig,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterConfig {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    /// `None`: the mounted service account, else `$KUBECONFIG`, else k3s' file.
+    pub kubeconfig: Option<Utf8PathBuf>,
+}
+
+/// What to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Branch(String),
+    Tag(String),
+    /// 40 hex digits.
+    Commit(String),
+}
+
+/// Files that say whom to trust and who we are. Read again at every use, so that rotation works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// In addition to the system's roots.
+    pub ca: Option<Utf8PathBuf>,
+    pub client_cert: Option<Utf8PathBuf>,
+    pub client_key: Option<Utf8PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceConfig {
+    /// `https://…`, or `http://…` when allowed.
+    pub url: String,
+    pub reference: Reference,
+    /// Expanded, without leading or trailing slash; empty for the root of the repository.
+    pub path: String,
+    pub interval: Duration,
+    /// Basic authentication.
+    pub username: Option<String>,
+    pub password_file: Option<Utf8PathBuf>,
+    /// Bearer authentication.
+    pub token_file: Option<Utf8PathBuf>,
+    pub tls: TlsFiles,
+    /// `None`: `$HTTPS_PROXY`, `$HTTP_PROXY` and `$NO_PROXY`.
+    pub proxy: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// A folder.
+    pub path: Utf8PathBuf,
+    /// Bytes.
+    pub max_size: u64,
+}
+
+/// Defaults for every app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplyConfig {
+    pub heal: Heal,
+    pub timeout: Duration,
+    pub soak: Duration,
+    pub prune_max_objects: u32,
+    pub prune_max_share: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportConfig {
+    pub url: String,
+    pub token_file: Option<Utf8PathBuf>,
+    pub tls: TlsFiles,
+    pub proxy: Option<String>,
+    /// Of the outbox, in bytes.
+    pub max_size: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// `None`: switched off.
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlConfig {
+    pub socket: Utf8PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+    Journald,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A `tracing` filter, `info` or `leeward=debug,kube=warn`.
+    pub level: String,
+    pub format: LogFormat,
+}

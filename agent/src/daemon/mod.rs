@@ -1,0 +1,1 @@
+//! Wiring, tasks, signals, the watchdog, HTTP and the control socket.

@@ -1,0 +1,1 @@
+//! The loop: wait → observe → ask core → carry out → record.

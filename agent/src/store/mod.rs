@@ -1,0 +1,1 @@
+//! redb: objects, revisions, inventory, phases, outbox.
