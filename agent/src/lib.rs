@@ -6,11 +6,13 @@
 //! do not import each other (`report` may read the outbox).
 
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod edge;
+pub mod metrics;
 pub mod reconcile;
 pub mod report;
 pub mod source;

@@ -1,14 +1,202 @@
 //! What is durable about an app, a revision and the source.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, AppSpec, ContentId, GitId};
+use crate::model::{AppName, AppSpec, ContentId, GitId, ObjectFault, Revision};
 
-/// All that survives a restart about one app. (Grows; every field has a default.)
+/// How many bad revisions an app remembers: as many as `status` shows.
+pub const MAX_BAD: usize = 10;
+
+/// All that survives a restart about one app. It grows; every new field has a
+/// default, so that old records stay readable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppRecord {
     pub spec: AppSpec,
+    #[serde(default)]
+    pub phase: Phase,
+    /// The newest revision that stayed healthy through probation.
+    #[serde(default)]
+    pub good: Option<GoodRecord>,
+    /// What the source offers now, whatever came of it.
+    #[serde(default)]
+    pub newest: Option<Revision>,
+    /// Newest last, at most [`MAX_BAD`].
+    #[serde(default)]
+    pub bad: Vec<BadRecord>,
+    /// What the cluster was last told to be. Written before the first object is
+    /// sent, so it is never behind the cluster.
+    #[serde(default)]
+    pub at: Option<Revision>,
+    /// The content whose prune plan a person let through.
+    #[serde(default)]
+    pub approved: Option<ContentId>,
+    #[serde(default)]
+    pub pause: Option<Pause>,
+    /// The app is no longer in Git: its objects go, once a person agrees.
+    #[serde(default)]
+    pub removed: bool,
+    /// Drifted objects that were put right, ever.
+    #[serde(default)]
+    pub healed: u64,
+}
+
+impl AppRecord {
+    pub fn new(spec: AppSpec) -> Self {
+        Self {
+            spec,
+            phase: Phase::Waiting,
+            good: None,
+            newest: None,
+            bad: Vec::new(),
+            at: None,
+            approved: None,
+            pause: None,
+            removed: false,
+            healed: 0,
+        }
+    }
+
+    /// Whether this content failed before and has not changed since.
+    pub fn is_bad(&self, content: &ContentId) -> bool {
+        self.bad.iter().any(|bad| bad.revision.content == *content)
+    }
+
+    /// The revision that the cluster should be at now, if any has been chosen.
+    pub fn wanted(&self) -> Option<&Revision> {
+        let good = self.good.as_ref().map(|good| &good.revision);
+        match &self.phase {
+            Phase::Applying { target } | Phase::Probation { target } => Some(target),
+            Phase::Good | Phase::RollingBack { .. } => good,
+            // What runs is looked after while a candidate waits; what is known
+            // to be bad is not.
+            Phase::Waiting | Phase::Preflight { .. } | Phase::Held { .. } => {
+                self.at.as_ref().filter(|at| !self.is_bad(&at.content)).or(good)
+            }
+            Phase::Failed { .. } => None,
+        }
+    }
+
+    /// The revision on its way in, if there is one.
+    pub fn candidate(&self) -> Option<&Revision> {
+        match &self.phase {
+            Phase::Preflight { target }
+            | Phase::Held { target, .. }
+            | Phase::Applying { target }
+            | Phase::Probation { target } => Some(target),
+            Phase::Waiting | Phase::Good | Phase::RollingBack { .. } | Phase::Failed { .. } => None,
+        }
+    }
+}
+
+/// Where an app is in the life of a revision. Deadlines are not here: they run
+/// on uptime and start anew with the process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing was fetched yet.
+    #[default]
+    Waiting,
+    /// Render, then a server-side dry-run of everything that changed.
+    Preflight {
+        target: Revision,
+    },
+    /// Verified, and not to be applied yet.
+    Held {
+        target: Revision,
+        hold: Hold,
+    },
+    Applying {
+        target: Revision,
+    },
+    /// Applied; must become healthy and stay so.
+    Probation {
+        target: Revision,
+    },
+    Good,
+    /// The last good revision is being applied again.
+    RollingBack {
+        bad: Revision,
+    },
+    /// It failed, and there is nothing good to go back to.
+    Failed {
+        bad: Revision,
+    },
+}
+
+/// Why a revision waits, in the words of `status` (contract §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// An app that this one depends on is not good yet.
+    Dependency,
+    /// The plan would delete more than the guard lets through.
+    PruneGuard,
+}
+
+impl HoldReason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dependency => "dependency",
+            Self::PruneGuard => "prune_guard",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub reason: HoldReason,
+    /// One line for people.
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GoodRecord {
+    /// Its commit moves on when a newer commit has the same content.
+    pub revision: Revision,
+    pub since: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BadRecord {
+    pub revision: Revision,
+    pub reason: String,
+    pub faults: Vec<ObjectFault>,
+    pub at: Timestamp,
+}
+
+/// A person asked to leave an app alone for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    pub until: Timestamp,
+    /// What was asked for: with a clock that went back, a pause never lasts longer.
+    pub length: Duration,
+    pub reason: String,
+}
+
+/// What became of a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Good,
+    Bad,
+    Held,
+    RolledBack,
+    Superseded,
+}
+
+impl Verdict {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Held => "held",
+            Self::RolledBack => "rolled_back",
+            Self::Superseded => "superseded",
+        }
+    }
 }
 
 /// One line of an app's history.
@@ -18,8 +206,7 @@ pub struct RevisionRecord {
     pub commit: GitId,
     pub tree: GitId,
     pub content: ContentId,
-    /// `fetched`, `good`, `bad`, `held`.
-    pub verdict: String,
+    pub verdict: Verdict,
     pub reason: String,
     pub at: Timestamp,
 }
@@ -32,4 +219,7 @@ pub struct SourceRecord {
     pub tree: GitId,
     pub reference: String,
     pub fetched_at: Timestamp,
+    /// What is wrong with the path as a whole (`leeward.yaml`); the apps stay as they were.
+    #[serde(default)]
+    pub faults: Vec<ObjectFault>,
 }

@@ -1,8 +1,42 @@
 //! Git without a repository: packs, deltas, trees, and what is still missing.
 //!
-//! Bytes in, objects out. Sources: gitformat-pack(5), gitprotocol-v2(5).
+//! Bytes in, objects out; facts in, the next request out. The `source` room
+//! feeds it from the link and keeps what comes out. Nothing here reads a
+//! socket, a file or a clock. Sources: gitformat-pack(5), gitprotocol-v2(5).
+
+mod capabilities;
+mod decide;
+mod delta;
+mod hash;
+mod ladder;
+mod missing;
+mod pack;
+mod pktline;
+mod request;
+mod response;
+mod tree;
 
 use std::fmt;
+
+pub use capabilities::{Capabilities, CapabilitiesError, Filters, Remembered, parse_capabilities};
+pub use decide::{
+    Ask, Base, Effort, End, GiveUp, Lesson, Purpose, Situation, Stop, Surplus, is_enough, learn,
+    next, without_filters,
+};
+pub use delta::{DeltaError, apply_delta, delta_sizes};
+pub use hash::{Collision, hash_object};
+pub use ladder::{Ladder, Rung};
+pub use missing::{
+    Listed, MAX_PATH_OBJECTS, Missing, Need, PathFault, WalkError, listing, parse_path, subtree_at,
+};
+pub use pack::{Decoded, PackDecoder, PackError, PackLimits};
+pub use pktline::{MAX_LINE, Packet, PktLineError, encode_line, packets};
+pub use request::{FetchRequest, Filter, ls_refs_request};
+pub use response::{RefLine, ResponseDecoder, ResponseError, parse_refs};
+pub use tree::{
+    Commit, EMPTY_TREE, EntryMode, TreeEntry, TreeError, commit_of, committed_at, parse_tree,
+    refuse_name, tag_target,
+};
 
 use crate::model::GitId;
 
@@ -48,4 +82,37 @@ pub trait Objects {
 
     /// Keeps objects, durably when it returns. Grouping is the caller's business.
     fn write(&self, objects: &[Object]) -> Result<(), Self::Error>;
+}
+
+/// Whoever shares a store can fetch into it.
+impl<T: Objects> Objects for &T {
+    type Error = T::Error;
+
+    fn read(&self, id: GitId) -> Result<Option<(ObjectType, Vec<u8>)>, Self::Error> {
+        (*self).read(id)
+    }
+
+    fn contains(&self, id: GitId) -> Result<bool, Self::Error> {
+        (*self).contains(id)
+    }
+
+    fn write(&self, objects: &[Object]) -> Result<(), Self::Error> {
+        (*self).write(objects)
+    }
+}
+
+impl<T: Objects> Objects for std::sync::Arc<T> {
+    type Error = T::Error;
+
+    fn read(&self, id: GitId) -> Result<Option<(ObjectType, Vec<u8>)>, Self::Error> {
+        T::read(self, id)
+    }
+
+    fn contains(&self, id: GitId) -> Result<bool, Self::Error> {
+        T::contains(self, id)
+    }
+
+    fn write(&self, objects: &[Object]) -> Result<(), Self::Error> {
+        T::write(self, objects)
+    }
 }

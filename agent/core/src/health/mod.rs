@@ -1,1 +1,213 @@
 //! Is it healthy? The kstatus rules and more, on plain JSON.
+//!
+//! Fed with whole live objects and, for workloads that are not ready, with their
+//! pods. It must never wait and never guess time: an object that gets nowhere
+//! stays `Progressing`, and the app's timeout ends that. `Failed` is kept for
+//! what does not mend by waiting, since it rolls a revision back at once.
+
+mod batch;
+mod builtin;
+mod conditions;
+mod pods;
+mod stuck;
+mod workloads;
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "values are made for one call")]
+mod tests;
+
+use serde_json::Value;
+
+use self::conditions::{condition, generation_lag, is_true, message_of};
+pub use self::{
+    pods::{PodQuery, needs_pods},
+    stuck::{StuckPod, stuck_pods},
+};
+use crate::model::{HealthName, Kind, Manifest, ObjectFault, ObjectKey};
+
+/// How one object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    Healthy,
+    /// Somebody stopped it on purpose.
+    Suspended,
+    /// It could not be looked at.
+    Unknown,
+    Progressing,
+    /// Waiting does not help.
+    Failed,
+}
+
+/// How one object is, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    pub verdict: Verdict,
+    /// One line; empty when there is nothing to say.
+    pub reason: String,
+}
+
+impl Health {
+    pub fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self { verdict, reason: reason.into() }
+    }
+
+    fn healthy() -> Self {
+        Self::new(Verdict::Healthy, "")
+    }
+
+    fn progressing(reason: impl Into<String>) -> Self {
+        Self::new(Verdict::Progressing, reason)
+    }
+
+    fn failed(reason: impl Into<String>) -> Self {
+        Self::new(Verdict::Failed, reason)
+    }
+
+    /// An object that Git declares and the cluster does not have.
+    pub fn missing() -> Self {
+        Self::progressing("is not there")
+    }
+}
+
+/// `Failed: pod web-1: …`, or the verdict alone.
+impl std::fmt::Display for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.reason.is_empty() {
+            write!(f, "{:?}", self.verdict)
+        } else {
+            write!(f, "{:?}: {}", self.verdict, self.reason)
+        }
+    }
+}
+
+/// Says how a live object is. `pods` are those of [`needs_pods`], or none.
+pub fn assess(object: &Value, pods: &[Value]) -> Health {
+    let Some(key) = ObjectKey::of(object) else {
+        return Health::new(Verdict::Unknown, "has no apiVersion, kind or name");
+    };
+    if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
+        return Health::progressing("is being deleted");
+    }
+    let health = match (key.group.as_str(), key.kind.as_str()) {
+        // Their own rules know better what a missing observation means.
+        ("", "Pod") => return pods::assess_pod(object),
+        ("", "PersistentVolumeClaim") => return builtin::claim(object),
+        ("batch", "CronJob") => return batch::cron_job(object),
+        _ if let Some(lag) = generation_lag(object) => return Health::progressing(lag),
+        ("apps", "Deployment") => workloads::deployment(object),
+        ("apps", "StatefulSet") => workloads::stateful_set(object),
+        ("apps", "DaemonSet") => workloads::daemon_set(object),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set(object),
+        ("batch", "Job") => batch::job(object),
+        ("", "Service") => builtin::service(object),
+        ("networking.k8s.io", "Ingress") => builtin::ingress(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => builtin::definition(object),
+        ("apiregistration.k8s.io", "APIService") => builtin::api_service(object),
+        ("autoscaling", "HorizontalPodAutoscaler") => builtin::autoscaler(object),
+        ("policy", "PodDisruptionBudget") => Health::healthy(),
+        ("", "Namespace") => builtin::namespace(object),
+        ("helm.cattle.io", "HelmChart") => builtin::helm_chart(object),
+        _ => generic(object),
+    };
+    if health.verdict == Verdict::Progressing
+        && let Some(trouble) = pods::trouble_of(object, pods)
+    {
+        return trouble;
+    }
+    health
+}
+
+/// The conventions that custom resources share: Stalled, Reconciling, Ready.
+fn generic(object: &Value) -> Health {
+    if is_true(object, "Stalled") {
+        return Health::failed(message_of(object, "Stalled"));
+    }
+    if is_true(object, "Reconciling") {
+        return Health::progressing(message_of(object, "Reconciling"));
+    }
+    match condition(object, "Ready") {
+        Some(ready) if ready.is_stale => {
+            Health::progressing("its condition Ready is of an older generation")
+        }
+        // `False` may mend by itself; a controller that gave up says Stalled.
+        Some(ready) if ready.status != "True" => Health::progressing(message_of(object, "Ready")),
+        _ => Health::healthy(),
+    }
+}
+
+/// Whether objects of a kind can be unhealthy at all; of those that cannot, it
+/// is enough that they exist, and nobody needs to ask the API server about them.
+pub fn watches_health(kind: &Kind) -> bool {
+    !matches!(
+        (kind.group.as_str(), kind.kind.as_str()),
+        (
+            "",
+            "ConfigMap"
+                | "Secret"
+                | "ServiceAccount"
+                | "Endpoints"
+                | "LimitRange"
+                | "ResourceQuota"
+                | "PodTemplate"
+                | "PersistentVolume"
+        ) | (
+            "rbac.authorization.k8s.io"
+                | "storage.k8s.io"
+                | "scheduling.k8s.io"
+                | "node.k8s.io"
+                | "admissionregistration.k8s.io"
+                | "discovery.k8s.io"
+                | "coordination.k8s.io",
+            _
+        ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass" | "Ingress")
+            | ("apps", "ControllerRevision")
+            | ("policy", "PodDisruptionBudget")
+    )
+}
+
+/// As [`watches_health`], for one object: most Services have nothing to wait for.
+pub fn has_health(manifest: &Manifest) -> bool {
+    if manifest.key.is("", "Service") {
+        let kind = manifest.body.pointer("/spec/type").and_then(Value::as_str);
+        return kind == Some("LoadBalancer");
+    }
+    watches_health(&manifest.key.kind())
+}
+
+/// The health of many objects as one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RollUp {
+    pub health: HealthName,
+    /// The objects at fault that make it so; at most [`RollUp::MAX_FAULTS`].
+    pub faults: Vec<ObjectFault>,
+    /// Further ones, not listed.
+    pub more: usize,
+}
+
+impl RollUp {
+    /// A report names the first few; the rest is seldom another cause.
+    pub const MAX_FAULTS: usize = 5;
+}
+
+/// Rolls up: as healthy as the worst of them; nothing at all is healthy.
+pub fn roll_up<'a>(objects: impl IntoIterator<Item = (&'a ObjectKey, &'a Health)>) -> RollUp {
+    let mut objects: Vec<_> = objects.into_iter().collect();
+    let worst = objects.iter().map(|(_, health)| health.verdict).max().unwrap_or(Verdict::Healthy);
+    objects.retain(|(_, health)| health.verdict == worst && worst != Verdict::Healthy);
+    objects.sort_by_key(|(key, _)| *key);
+    RollUp {
+        health: match worst {
+            Verdict::Healthy => HealthName::Healthy,
+            Verdict::Suspended => HealthName::Suspended,
+            Verdict::Unknown => HealthName::Unknown,
+            Verdict::Progressing => HealthName::Progressing,
+            Verdict::Failed => HealthName::Degraded,
+        },
+        more: objects.len().saturating_sub(RollUp::MAX_FAULTS),
+        faults: objects
+            .into_iter()
+            .take(RollUp::MAX_FAULTS)
+            .map(|(key, health)| ObjectFault::of_object(key, health.reason.clone()))
+            .collect(),
+    }
+}

@@ -55,10 +55,12 @@ impl ClusterFault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub uid: String,
-    /// Of the fields that our manager owns now; see `plan::fields::owned_digest`.
+    /// Of the fields that our manager owns now; see `owned_digest`.
     pub fields: Digest,
     /// The object did not exist before.
     pub created: bool,
+    /// Our second manager owns something in it: fields that were handed over once.
+    pub handed_over: bool,
 }
 
 /// One thing that a watch saw. Only objects that carry our owner label are watched.

@@ -15,6 +15,9 @@ pub struct GitId(pub gix_hash::ObjectId);
 pub struct ParseIdError(String);
 
 impl GitId {
+    /// Forty zeros: the id of nothing.
+    pub const NULL: Self = Self(gix_hash::ObjectId::null(gix_hash::Kind::Sha1));
+
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -134,6 +134,9 @@ pub struct OutboxStatus {
     /// Events that the receiver refused for good, set aside one by one.
     #[serde(default)]
     pub refused: u64,
+    /// The newest of them: id, type and status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_events: Vec<String>,
     pub last_acknowledged: Option<Timestamp>,
 }
 

@@ -1,4 +1,22 @@
 //! Files in, manifests out; pure, and within budgets.
+//!
+//! [`apps`] reads `leeward.yaml`, [`plain`] renders the folder of one app. Both
+//! read through [`Files`], name every fault with its place, and refuse rather
+//! than guess: what is rendered here is what will exist.
+
+mod apps;
+mod faults;
+mod ignore;
+mod object;
+mod plain;
+mod tree;
+pub mod yaml;
+
+use std::collections::BTreeMap;
+
+pub use apps::{APPS_FILE, AppDefaults, apps};
+pub use plain::{IGNORE_FILE, Limits, plain};
+pub use tree::{TreeFiles, subtree};
 
 use crate::model::{Manifest, ObjectFault};
 
@@ -6,8 +24,30 @@ use crate::model::{Manifest, ObjectFault};
 pub trait Files {
     /// Every file below the folder, as `a/b.yaml`, sorted. Bounded by the implementation.
     fn list(&self) -> Result<Vec<String>, FileError>;
+
     /// The content of one of them.
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+
+    /// What a path is called in messages and origins, when people see the
+    /// folder as part of a larger one.
+    fn shown(&self, path: &str) -> String {
+        path.to_owned()
+    }
+}
+
+/// A folder in memory: content by path.
+impl Files for BTreeMap<String, Vec<u8>> {
+    fn list(&self) -> Result<Vec<String>, FileError> {
+        Ok(self.keys().cloned().collect())
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        self.get(path).cloned().ok_or_else(|| FileError {
+            path: path.to_owned(),
+            message: "no such file".to_owned(),
+            missing: false,
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +61,12 @@ pub struct FileError {
 
 /// All that is wrong with a folder, not just the first thing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of the files cannot be used: {}", faults.len(), faults.first().map_or("", |f| f.message.as_str()))]
+#[error("{}", faults::summary(faults))]
 pub struct RenderError {
+    /// Never empty.
     pub faults: Vec<ObjectFault>,
+    /// A file is not in the store: a fetch may bring it, nobody has to change anything.
+    pub missing: bool,
 }
 
 /// What a folder declares, in file order; keys are unique.

@@ -1,8 +1,21 @@
 //! What is said to the people far away, and what goes first when there is no room.
 
+mod delivery;
+mod fold;
+mod shrink;
+mod wire;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use delivery::{
+    Delivery, Portion, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Verdict, accepts_zstd, retry_after,
+    verdict,
+};
+pub use fold::{Fold, Relief, Weighed, gap_event, relieve, sameness};
+pub use shrink::shrink;
+pub use wire::{event_id, state_digest, to_cloud_event};
 
 use crate::model::AppName;
 
@@ -74,4 +87,7 @@ pub struct Entry {
     pub event: Event,
     /// How many events this one stands for; 1 until others are folded into it.
     pub count: u64,
+    /// When the first of them happened; `None` until others are folded into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
 }

@@ -1,0 +1,77 @@
+//! What one process knows of an app beyond its record: deadlines, health, retries.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::record::AppRecord;
+use crate::model::{HealthName, ObjectFault, Uptime};
+
+/// Both faces of time, read once by the loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Now {
+    pub uptime: Uptime,
+    /// For people only.
+    pub wall: Timestamp,
+    /// From 0.0 to 1.0, drawn anew each time: a fleet that lost its server in
+    /// one second must not come back in one second.
+    pub jitter: f64,
+}
+
+/// An app in a running process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    pub record: AppRecord,
+    /// When the present phase began, as far as this process knows.
+    pub entered: Uptime,
+    /// When the present phase, or the present wave of it, must be over.
+    pub deadline: Option<Uptime>,
+    /// Since when it has been healthy without a break, in probation.
+    pub healthy_since: Option<Uptime>,
+    /// Tries in a row that failed for no fault of Git's.
+    pub failures: u32,
+    /// Before this nothing is tried again.
+    pub not_before: Option<Uptime>,
+    /// Why the last try failed for no fault of Git's; empty when it did not.
+    pub obstacle: String,
+    pub pause_until: Option<Uptime>,
+    pub health: AppHealth,
+}
+
+impl App {
+    /// Takes up a record after a start. Deadlines begin anew; a pause goes on
+    /// for what the wall clock says is left, but never longer than was asked.
+    pub fn resume(record: AppRecord, now: &Now) -> Self {
+        let pause_until = record.pause.as_ref().map(|pause| {
+            let left = pause.until.duration_since(now.wall);
+            let left = Duration::try_from(left).unwrap_or_default().min(pause.length);
+            now.uptime + left
+        });
+        let deadline = Some(now.uptime + record.spec.timeout);
+        Self {
+            record,
+            entered: now.uptime,
+            deadline,
+            healthy_since: None,
+            failures: 0,
+            not_before: None,
+            obstacle: String::new(),
+            pause_until,
+            health: AppHealth::default(),
+        }
+    }
+
+    pub fn is_paused(&self, now: Uptime) -> bool {
+        self.pause_until.is_some_and(|until| now < until)
+    }
+}
+
+/// The health of an app as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AppHealth {
+    pub name: HealthName,
+    /// Something failed in a way that waiting does not mend.
+    pub failed: bool,
+    /// The objects that are not healthy, worst first.
+    pub faults: Vec<ObjectFault>,
+}

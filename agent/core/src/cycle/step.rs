@@ -1,0 +1,446 @@
+//! Moves an app by one event.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    app::{App, AppHealth, Now},
+    record::{
+        BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, RevisionRecord, Verdict,
+    },
+};
+use crate::{
+    model::{AppSpec, Backoff, HealthName, ObjectFault, Revision, Uptime},
+    report::{Event, EventKind},
+};
+
+/// After a fault that is nobody's in Git: an API server that restarts is back
+/// in seconds, so the longest wait is short; each try costs one request.
+const RETRY: Backoff = Backoff { min: Duration::from_millis(250), max: Duration::from_secs(10) };
+
+/// How many objects at fault a report names.
+const MAX_FAULTS: usize = 20;
+
+/// What happened to an app.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppEvent {
+    /// The source holds this revision of the app, whole, in the store.
+    Offered {
+        revision: Revision,
+        spec: AppSpec,
+        removed: bool,
+    },
+    /// Rendering or the dry-run found fault with the candidate; nothing of it was applied.
+    Refused {
+        reason: String,
+        faults: Vec<ObjectFault>,
+    },
+    /// The candidate needs a kind or a namespace that is not there (yet).
+    Absent {
+        reason: String,
+        faults: Vec<ObjectFault>,
+    },
+    /// Preflight passed and nothing holds the candidate.
+    Cleared,
+    Held(Hold),
+    /// What the candidate waited for is there.
+    Released,
+    /// A person let the held plan through.
+    Approved,
+    /// A part of the plan is in; the next part has its own time.
+    StageApplied,
+    ApplyDone(ApplyCounts),
+    /// The API server refused an object of the revision that is being applied.
+    ApplyFailed {
+        reason: String,
+        faults: Vec<ObjectFault>,
+    },
+    /// Something failed for no fault of Git's; the same can succeed later.
+    Obstacle {
+        message: String,
+    },
+    /// The way is clear again: what waits for a later try is tried now.
+    Nudged,
+    Observed(AppHealth),
+    /// Objects that had drifted were put right.
+    Healed {
+        objects: u64,
+    },
+    Paused {
+        length: Duration,
+        reason: String,
+    },
+    Resumed,
+    /// Time went by.
+    Tick,
+}
+
+/// How many objects an apply created, changed, pruned and left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplyCounts {
+    pub created: u64,
+    pub changed: u64,
+    pub pruned: u64,
+    pub unchanged: u64,
+}
+
+/// What a step asks the shell to write down, in the same commit as the app.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Report(Event),
+    History(RevisionRecord),
+}
+
+/// Advances an app by one event. Reads no clock and starts no work.
+///
+/// Total: an event that does not fit the phase (a late answer of an earlier
+/// one) is normal and changes nothing.
+pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
+    let mut effects = Vec::new();
+    match event {
+        AppEvent::Offered { revision, spec, removed } => {
+            app.record.spec = spec;
+            app.record.removed = removed;
+            offered(&mut app, revision, now, &mut effects);
+        }
+        AppEvent::Refused { reason, faults } => {
+            if let Phase::Preflight { target } | Phase::Held { target, .. } =
+                app.record.phase.clone()
+            {
+                condemn(&mut app, target, reason, faults, now, &mut effects);
+            }
+        }
+        AppEvent::Absent { reason, faults } => {
+            // Another app, or a person, may be about to bring it: wait as long
+            // as the app may take to become healthy, then say that it failed.
+            let overdue = app.entered + app.record.spec.timeout <= now.uptime;
+            match app.record.phase.clone() {
+                Phase::Preflight { target } if overdue => {
+                    condemn(&mut app, target, reason, faults, now, &mut effects);
+                }
+                Phase::Preflight { .. } => obstacle(&mut app, join(&reason, &faults), now),
+                _ => {}
+            }
+        }
+        AppEvent::Cleared => {
+            if let Phase::Preflight { target } = app.record.phase.clone() {
+                app.record.at = Some(target.clone());
+                enter(&mut app, Phase::Applying { target }, now);
+            }
+        }
+        AppEvent::Held(hold) => held(&mut app, hold, now, &mut effects),
+        AppEvent::Released => {
+            if let Phase::Held { target, .. } = app.record.phase.clone() {
+                enter(&mut app, Phase::Preflight { target }, now);
+            }
+        }
+        AppEvent::Approved => {
+            if let Phase::Held { target, hold } = app.record.phase.clone()
+                && hold.reason == HoldReason::PruneGuard
+            {
+                app.record.approved = Some(target.content.clone());
+                enter(&mut app, Phase::Preflight { target }, now);
+            }
+        }
+        AppEvent::StageApplied => {
+            app.deadline = Some(now.uptime + app.record.spec.timeout);
+            clear_obstacle(&mut app);
+        }
+        AppEvent::ApplyDone(counts) => apply_done(&mut app, counts, now, &mut effects),
+        AppEvent::ApplyFailed { reason, faults } => match app.record.phase.clone() {
+            Phase::Applying { target } => {
+                condemn(&mut app, target, reason, faults, now, &mut effects);
+            }
+            // What was good once is refused now: it stays wanted, and is tried again.
+            Phase::Good | Phase::RollingBack { .. } | Phase::Held { .. } => {
+                obstacle(&mut app, join(&reason, &faults), now);
+            }
+            _ => {}
+        },
+        AppEvent::Obstacle { message } => obstacle(&mut app, message, now),
+        AppEvent::Nudged => app.not_before = None,
+        AppEvent::Observed(health) => {
+            observed(&mut app, health, now, &mut effects);
+            tick(&mut app, now, &mut effects);
+        }
+        AppEvent::Healed { objects } => {
+            app.record.healed = app.record.healed.saturating_add(objects);
+            clear_obstacle(&mut app);
+        }
+        AppEvent::Paused { length, reason } => {
+            let until = now.wall.checked_add(length).unwrap_or(jiff::Timestamp::MAX);
+            app.record.pause = Some(Pause { until, length, reason });
+            app.pause_until = Some(now.uptime + length);
+        }
+        AppEvent::Resumed => {
+            app.record.pause = None;
+            app.pause_until = None;
+            // The pause did not count against the revision.
+            app.deadline = Some(now.uptime + app.record.spec.timeout);
+        }
+        AppEvent::Tick => tick(&mut app, now, &mut effects),
+    }
+    (app, effects)
+}
+
+fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effect>) {
+    app.record.newest = Some(revision.clone());
+    if let Phase::Preflight { target }
+    | Phase::Held { target, .. }
+    | Phase::Applying { target }
+    | Phase::Probation { target } = &mut app.record.phase
+        && target.content == revision.content
+    {
+        target.commit = revision.commit;
+        return;
+    }
+    let in_cluster = app.record.at.as_ref().is_some_and(|at| at.content == revision.content);
+    if let Some(good) = &mut app.record.good
+        && good.revision.content == revision.content
+    {
+        good.revision.commit = revision.commit;
+        if in_cluster {
+            // Git went back to what runs: a candidate that was never applied is dropped.
+            if app.record.candidate().is_some() {
+                enter(app, Phase::Good, now);
+            }
+            return;
+        }
+        if matches!(app.record.phase, Phase::RollingBack { .. }) {
+            return;
+        }
+    }
+    if app.record.is_bad(&revision.content) {
+        // It failed before. What never reached the cluster is dropped with it.
+        if matches!(app.record.phase, Phase::Preflight { .. } | Phase::Held { .. }) {
+            settle(app, revision, now);
+        }
+        return;
+    }
+    if matches!(app.record.phase, Phase::RollingBack { .. }) && app.obstacle.is_empty() {
+        // First back to what is good, or a candidate that is held would leave the
+        // bad one running. It takes moments; one that is stuck is overtaken.
+        return;
+    }
+    if let Some(candidate) = app.record.candidate().cloned() {
+        effects.push(history(app, &candidate, Verdict::Superseded, "a newer commit came", now));
+    }
+    if app.record.approved.as_ref() != Some(&revision.content) {
+        app.record.approved = None;
+    }
+    enter(app, Phase::Preflight { target: revision }, now);
+}
+
+fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effect>) {
+    let (target, before) = match app.record.phase.clone() {
+        Phase::Preflight { target } => (target, None),
+        Phase::Held { target, hold } => (target, Some(hold)),
+        _ => return,
+    };
+    if before.as_ref() == Some(&hold) {
+        return;
+    }
+    if before.is_none_or(|before| before.reason != hold.reason) {
+        let data = json!({
+            "commit": target.commit, "content": target.content,
+            "reason": hold.reason.name(), "detail": hold.detail, "objects": [],
+        });
+        effects.push(report(app, EventKind::AppHeld, data));
+        effects.push(history(app, &target, Verdict::Held, &hold.detail, now));
+    }
+    enter(app, Phase::Held { target, hold }, now);
+}
+
+fn apply_done(app: &mut App, counts: ApplyCounts, now: &Now, effects: &mut Vec<Effect>) {
+    let applied = |commit: &Revision| {
+        json!({
+            "commit": commit.commit, "content": commit.content, "created": counts.created,
+            "changed": counts.changed, "pruned": counts.pruned, "unchanged": counts.unchanged,
+        })
+    };
+    match app.record.phase.clone() {
+        Phase::Applying { target } => {
+            effects.push(report(app, EventKind::AppApplied, applied(&target)));
+            enter(app, Phase::Probation { target }, now);
+        }
+        Phase::RollingBack { bad } => {
+            let Some(good) = app.record.good.clone() else { return };
+            let reason = app
+                .record
+                .bad
+                .iter()
+                .find(|record| record.revision.content == bad.content)
+                .map_or_else(|| "superseded".to_owned(), |record| record.reason.clone());
+            let mut data = applied(&good.revision);
+            data["from"] = json!(bad.commit);
+            data["reason"] = json!(reason);
+            data["objects"] = json!([]);
+            effects.push(report(app, EventKind::AppRolledBack, data));
+            effects.push(history(app, &good.revision, Verdict::RolledBack, &reason, now));
+            app.record.at = Some(good.revision.clone());
+            enter(app, Phase::Good, now);
+            if let Some(newest) = app.record.newest.clone()
+                && newest.content != good.revision.content
+                && !app.record.is_bad(&newest.content)
+            {
+                enter(app, Phase::Preflight { target: newest }, now);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn observed(app: &mut App, health: AppHealth, now: &Now, effects: &mut Vec<Effect>) {
+    app.health = health;
+    clear_obstacle(app);
+    let Phase::Probation { target } = app.record.phase.clone() else { return };
+    if app.health.failed {
+        let faults = app.health.faults.clone();
+        return condemn(app, target, "failed its health checks".to_owned(), faults, now, effects);
+    }
+    match app.health.name {
+        HealthName::Healthy | HealthName::Suspended => {
+            app.healthy_since.get_or_insert(now.uptime);
+        }
+        HealthName::Progressing | HealthName::Degraded | HealthName::Unknown => {
+            app.healthy_since = None;
+        }
+    }
+}
+
+fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
+    if app.pause_until.is_some_and(|until| until <= now.uptime) {
+        app.record.pause = None;
+        app.pause_until = None;
+        app.deadline = Some(now.uptime + app.record.spec.timeout);
+    }
+    if app.pause_until.is_some() {
+        return;
+    }
+    let late = app.deadline.is_some_and(|deadline| deadline <= now.uptime);
+    match app.record.phase.clone() {
+        Phase::Probation { target } => match app.healthy_since {
+            Some(since) if since + app.record.spec.soak <= now.uptime => {
+                let data = json!({
+                    "commit": target.commit, "content": target.content,
+                    "reason": "healthy through probation", "objects": [],
+                });
+                effects.push(report(app, EventKind::AppGood, data));
+                effects.push(history(app, &target, Verdict::Good, "", now));
+                app.record.at = Some(target.clone());
+                app.record.approved = None;
+                app.record.good = Some(GoodRecord { revision: target, since: now.wall });
+                enter(app, Phase::Good, now);
+            }
+            None if late => {
+                let reason = format!("not healthy within {:?}", app.record.spec.timeout);
+                let faults = app.health.faults.clone();
+                condemn(app, target, reason, faults, now, effects);
+            }
+            _ => {}
+        },
+        Phase::Applying { target } if late => {
+            let reason = format!("a wave was not ready within {:?}", app.record.spec.timeout);
+            let faults = app.health.faults.clone();
+            condemn(app, target, reason, faults, now, effects);
+        }
+        _ => {}
+    }
+}
+
+/// Remembers a revision as bad and leaves it.
+fn condemn(
+    app: &mut App,
+    target: Revision,
+    reason: String,
+    mut faults: Vec<ObjectFault>,
+    now: &Now,
+    effects: &mut Vec<Effect>,
+) {
+    faults.truncate(MAX_FAULTS);
+    let data = json!({
+        "commit": target.commit, "content": target.content, "reason": reason, "objects": faults,
+    });
+    effects.push(report(app, EventKind::AppFailed, data));
+    effects.push(history(app, &target, Verdict::Bad, &join(&reason, &faults), now));
+    app.record.bad.retain(|bad| bad.revision.content != target.content);
+    app.record.bad.push(BadRecord { revision: target.clone(), reason, faults, at: now.wall });
+    let surplus = app.record.bad.len().saturating_sub(MAX_BAD);
+    app.record.bad.drain(..surplus);
+    // What was good once and failed now is not good any more.
+    if app.record.good.as_ref().is_some_and(|good| good.revision.content == target.content) {
+        app.record.good = None;
+    }
+    settle(app, target, now);
+}
+
+/// Leaves a revision that will not be: back to the last good one, in the
+/// cluster too if anything of another revision may be there.
+fn settle(app: &mut App, left: Revision, now: &Now) {
+    let phase = match (&app.record.good, &app.record.at) {
+        (Some(good), Some(at)) if good.revision.content == at.content => Phase::Good,
+        (Some(_), _) => Phase::RollingBack { bad: left },
+        (None, _) => Phase::Failed { bad: left },
+    };
+    enter(app, phase, now);
+}
+
+fn enter(app: &mut App, phase: Phase, now: &Now) {
+    app.record.phase = phase;
+    app.entered = now.uptime;
+    app.deadline = Some(now.uptime + app.record.spec.timeout);
+    app.healthy_since = None;
+    clear_obstacle(app);
+}
+
+fn obstacle(app: &mut App, message: String, now: &Now) {
+    app.failures = app.failures.saturating_add(1);
+    let delay = RETRY.delay(app.failures, now.jitter);
+    app.not_before = Some(now.uptime + delay);
+    app.obstacle = message;
+    // Time in which nothing can be seen or done counts against nobody.
+    app.deadline = Some(now.uptime + delay + app.record.spec.timeout);
+}
+
+fn clear_obstacle(app: &mut App) {
+    app.failures = 0;
+    app.not_before = None;
+    app.obstacle.clear();
+}
+
+fn report(app: &App, kind: EventKind, data: Value) -> Effect {
+    Effect::Report(Event { kind, subject: Some(app.record.spec.name.clone()), data })
+}
+
+fn history(app: &App, revision: &Revision, verdict: Verdict, reason: &str, now: &Now) -> Effect {
+    Effect::History(RevisionRecord {
+        app: app.record.spec.name.clone(),
+        commit: revision.commit,
+        tree: revision.tree,
+        content: revision.content.clone(),
+        verdict,
+        reason: reason.to_owned(),
+        at: now.wall,
+    })
+}
+
+fn join(reason: &str, faults: &[ObjectFault]) -> String {
+    match faults.first() {
+        None => reason.to_owned(),
+        Some(fault) => format!("{reason}: {fault}"),
+    }
+}
+
+/// The first instant at which something is due without any event.
+pub fn due(app: &App, now: &Now) -> Option<Uptime> {
+    if app.pause_until.is_some() {
+        return app.pause_until;
+    }
+    let soaked = app.healthy_since.map(|since| since + app.record.spec.soak);
+    let deadline = matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. })
+        .then_some(app.deadline)
+        .flatten();
+    let retry = app.not_before.filter(|not_before| now.uptime < *not_before);
+    [soaked.or(deadline), retry].into_iter().flatten().min()
+}

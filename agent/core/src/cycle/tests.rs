@@ -1,0 +1,245 @@
+//! Claims about the life of a revision.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{
+    AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, PruneGuard, Revision, Uptime,
+};
+
+fn spec() -> AppSpec {
+    AppSpec {
+        name: "shop".to_owned(),
+        path: String::new(),
+        depends_on: Vec::new(),
+        heal: Heal::Always,
+        timeout: Duration::from_secs(300),
+        soak: Duration::from_secs(60),
+        prune: PruneGuard { max_objects: 3, max_share: 0.3 },
+        ignore_differences: Vec::new(),
+    }
+}
+
+fn revision(content: u8) -> Revision {
+    let id = GitId::from_bytes(&[content; 20]).unwrap();
+    Revision { commit: id, tree: id, content: ContentId(id.to_string()) }
+}
+
+fn at(seconds: u64) -> Now {
+    Now { uptime: Uptime::from_secs(seconds), wall: jiff::Timestamp::UNIX_EPOCH, jitter: 0.5 }
+}
+
+fn offer(content: u8) -> AppEvent {
+    AppEvent::Offered { revision: revision(content), spec: spec(), removed: false }
+}
+
+fn health(name: HealthName, failed: bool) -> AppEvent {
+    AppEvent::Observed(AppHealth { name, failed, faults: Vec::new() })
+}
+
+/// Runs `(seconds, event)` pairs and tells the story, one line a report.
+fn story(app: App, events: Vec<(u64, AppEvent)>) -> (App, Vec<&'static str>) {
+    let mut reports = Vec::new();
+    let app = events.into_iter().fold(app, |app, (seconds, event)| {
+        let (app, effects) = step(app, event, &at(seconds));
+        reports.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Report(event) => Some(event.kind.type_name()),
+            Effect::History(_) => None,
+        }));
+        app
+    });
+    (app, reports)
+}
+
+fn good(content: u8) -> App {
+    let events = vec![
+        (0, offer(content)),
+        (0, AppEvent::Cleared),
+        (1, AppEvent::ApplyDone(ApplyCounts::default())),
+        (2, health(HealthName::Healthy, false)),
+        (62, AppEvent::Tick),
+    ];
+    let (app, _) = story(App::resume(AppRecord::new(spec()), &at(0)), events);
+    assert_eq!(app.record.phase, Phase::Good);
+    app
+}
+
+#[test]
+fn a_revision_is_good_only_after_it_stayed_healthy_for_the_whole_soak() {
+    let events = vec![
+        (0, offer(1)),
+        (0, AppEvent::Cleared),
+        (1, AppEvent::ApplyDone(ApplyCounts::default())),
+        (10, health(HealthName::Healthy, false)),
+        (40, health(HealthName::Progressing, false)),
+        (50, health(HealthName::Healthy, false)),
+        (109, AppEvent::Tick),
+    ];
+    let (app, _) = story(App::resume(AppRecord::new(spec()), &at(0)), events);
+    assert_eq!(app.record.phase, Phase::Probation { target: revision(1) });
+    let (app, reports) = story(app, vec![(110, AppEvent::Tick)]);
+    assert_eq!(app.record.phase, Phase::Good);
+    assert_eq!(reports, ["dev.leeward.app.good.v1"]);
+}
+
+#[test]
+fn unhealthy_revision_is_rolled_back_to_the_last_good_one() {
+    let events = vec![
+        (100, offer(2)),
+        (100, AppEvent::Cleared),
+        (101, AppEvent::ApplyDone(ApplyCounts::default())),
+        (102, health(HealthName::Degraded, true)),
+    ];
+    let (app, reports) = story(good(1), events);
+    assert_eq!(app.record.phase, Phase::RollingBack { bad: revision(2) });
+    assert_eq!(app.record.wanted(), Some(&revision(1)));
+    assert_eq!(reports, ["dev.leeward.app.applied.v1", "dev.leeward.app.failed.v1"]);
+    let (app, reports) =
+        story(app, vec![(103, AppEvent::ApplyDone(ApplyCounts::default())), (104, offer(2))]);
+    assert_eq!(app.record.phase, Phase::Good);
+    assert_eq!(reports, ["dev.leeward.app.rolledback.v1"]);
+}
+
+#[test]
+fn bad_content_is_not_tried_again_and_changed_content_is_taken_at_once() {
+    let refused = AppEvent::Refused { reason: "no".to_owned(), faults: Vec::new() };
+    let (app, _) = story(good(1), vec![(100, offer(2)), (101, refused)]);
+    assert_eq!(app.record.phase, Phase::Good);
+    let restarted = App::resume(app.record, &at(0));
+    let (app, _) = story(restarted, vec![(1, offer(2))]);
+    assert_eq!(app.record.phase, Phase::Good);
+    let (app, _) = story(app, vec![(2, offer(3))]);
+    assert_eq!(app.record.phase, Phase::Preflight { target: revision(3) });
+}
+
+#[test]
+fn going_back_to_what_runs_drops_a_candidate_that_was_never_applied() {
+    let (app, _) = story(good(1), vec![(100, offer(2)), (101, offer(1))]);
+    assert_eq!(app.record.phase, Phase::Good);
+}
+
+#[test]
+fn a_candidate_refused_after_another_was_half_applied_leads_back_to_the_good_one() {
+    let refused = AppEvent::Refused { reason: "no".to_owned(), faults: Vec::new() };
+    let events = vec![(100, offer(2)), (100, AppEvent::Cleared), (101, offer(3)), (102, refused)];
+    let (app, _) = story(good(1), events);
+    assert_eq!(app.record.phase, Phase::RollingBack { bad: revision(3) });
+}
+
+#[test]
+fn an_api_server_that_is_away_counts_against_no_revision() {
+    let mut events = vec![
+        (100, offer(2)),
+        (100, AppEvent::Cleared),
+        (101, AppEvent::ApplyDone(ApplyCounts::default())),
+    ];
+    events.extend((1..100).map(|minute| {
+        (101 + minute * 60, AppEvent::Obstacle { message: "connection refused".to_owned() })
+    }));
+    events.extend((1..100).map(|minute| (102 + minute * 60, AppEvent::Tick)).take(1));
+    let (app, _) = story(good(1), events);
+    assert_eq!(app.record.phase, Phase::Probation { target: revision(2) });
+}
+
+#[test]
+fn a_pause_never_lasts_longer_than_was_asked_however_the_clock_jumps() {
+    let pause =
+        AppEvent::Paused { length: Duration::from_secs(7200), reason: "stock-taking".to_owned() };
+    let (app, _) = story(good(1), vec![(100, pause)]);
+    let long_ago = Now { wall: "1900-01-01T00:00:00Z".parse().unwrap(), ..at(0) };
+    let app = App::resume(app.record, &long_ago);
+    assert!(app.is_paused(Uptime::from_secs(7199)));
+    assert!(!app.is_paused(Uptime::from_secs(7200)));
+}
+
+#[test]
+fn an_app_waits_for_what_it_depends_on() {
+    let (app, _) = story(good(1), vec![(100, offer(2))]);
+    let db = "db".to_owned();
+    let Work::Know(event) = next_work(&app, Some(&db), false, &at(100)) else {
+        unreachable!("a dependency that is not ready holds the app")
+    };
+    let (app, reports) = story(app, vec![(100, event)]);
+    assert_eq!(reports, ["dev.leeward.app.held.v1"]);
+    assert_eq!(next_work(&app, None, false, &at(101)), Work::Know(AppEvent::Released));
+}
+
+fn any_event() -> impl Strategy<Value = AppEvent> {
+    let fault = || vec![ObjectFault { object: None, origin: None, message: "x".to_owned() }];
+    prop_oneof![
+        4 => (1_u8..5).prop_map(offer),
+        1 => Just(AppEvent::Refused { reason: "r".to_owned(), faults: fault() }),
+        4 => Just(AppEvent::Cleared),
+        1 => Just(AppEvent::Held(Hold { reason: HoldReason::PruneGuard, detail: String::new() })),
+        1 => Just(AppEvent::Released),
+        1 => Just(AppEvent::Approved),
+        1 => Just(AppEvent::StageApplied),
+        4 => Just(AppEvent::ApplyDone(ApplyCounts::default())),
+        1 => Just(AppEvent::ApplyFailed { reason: "r".to_owned(), faults: fault() }),
+        1 => Just(AppEvent::Obstacle { message: "o".to_owned() }),
+        4 => Just(health(HealthName::Healthy, false)),
+        2 => Just(health(HealthName::Degraded, true)),
+        1 => Just(health(HealthName::Progressing, false)),
+        1 => Just(AppEvent::Paused { length: Duration::from_secs(90), reason: String::new() }),
+        1 => Just(AppEvent::Resumed),
+        6 => Just(AppEvent::Tick),
+    ]
+}
+
+proptest! {
+    /// `good` never names a revision that failed, `bad` stays bounded, and bad
+    /// content is never on its way in.
+    #[test]
+    fn no_order_of_events_makes_a_failed_revision_good(
+        events in proptest::collection::vec((0_u64..120, any_event()), 0..80)
+    ) {
+        let mut app = App::resume(AppRecord::new(spec()), &at(0));
+        let mut uptime = 0;
+        for (pause, event) in events {
+            uptime += pause;
+            let was_bad = app.record.bad.clone();
+            (app, _) = step(app, event, &at(uptime));
+            prop_assert!(app.record.bad.len() <= MAX_BAD);
+            if let Some(good) = &app.record.good {
+                prop_assert!(!app.record.is_bad(&good.revision.content));
+            }
+            if let Some(candidate) = app.record.candidate() {
+                prop_assert!(!was_bad.iter().any(|bad| bad.revision.content == candidate.content));
+            }
+        }
+    }
+
+    /// Every phase that works ends by some event or deadline, without anyone's help.
+    #[test]
+    fn no_phase_lasts_for_ever(
+        events in proptest::collection::vec((0_u64..120, any_event()), 0..40)
+    ) {
+        let mut app = App::resume(AppRecord::new(spec()), &at(0));
+        let mut uptime = 0;
+        for (pause, event) in events {
+            uptime += pause;
+            (app, _) = step(app, event, &at(uptime));
+        }
+        for _ in 0..20 {
+            match next_work(&app, None, false, &at(uptime)) {
+                Work::Wait(Some(due)) => {
+                    uptime = uptime.max(due.0.as_secs() + 1);
+                    (app, _) = step(app, AppEvent::Tick, &at(uptime));
+                }
+                Work::Wait(None) => break,
+                Work::Know(event) => (app, _) = step(app, event, &at(uptime)),
+                Work::Preflight => (app, _) = step(app, AppEvent::Cleared, &at(uptime)),
+                Work::Apply | Work::Heal => {
+                    (app, _) = step(app, AppEvent::ApplyDone(ApplyCounts::default()), &at(uptime));
+                }
+            }
+        }
+        let settled = matches!(
+            app.record.phase,
+            Phase::Waiting | Phase::Good | Phase::Failed { .. } | Phase::Held { .. }
+        );
+        prop_assert!(settled, "{:?}", app.record.phase);
+    }
+}

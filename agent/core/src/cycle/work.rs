@@ -1,0 +1,62 @@
+//! What is to be done for an app now, and when to look again.
+
+use super::{
+    app::{App, Now},
+    record::{Hold, HoldReason, Phase},
+    step::{AppEvent, due},
+};
+use crate::model::{AppName, Uptime};
+
+/// The next piece of work of one app. At most one at a time, so that a power
+/// cut resumes at the same piece.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made and taken apart at a time")]
+pub enum Work {
+    /// Nothing now; look again at this time, or when something happens.
+    Wait(Option<Uptime>),
+    /// An event that needs no work to be known.
+    Know(AppEvent),
+    /// Render the candidate and dry-run what it changes.
+    Preflight,
+    /// Apply the next stage of the wanted revision.
+    Apply,
+    /// Put drifted objects right.
+    Heal,
+}
+
+/// Decides what to do for an app.
+///
+/// `unready` names the first app that this one depends on and that is not good
+/// at what Git wants; `drifted` says whether any object differs.
+pub fn next_work(app: &App, unready: Option<&AppName>, drifted: bool, now: &Now) -> Work {
+    if app.pause_until.is_some_and(|until| until <= now.uptime) {
+        return Work::Know(AppEvent::Tick);
+    }
+    if app.is_paused(now.uptime) {
+        return Work::Wait(app.pause_until);
+    }
+    if app.not_before.is_some_and(|not_before| now.uptime < not_before) {
+        return Work::Wait(due(app, now));
+    }
+    // What goes away needs nothing of the others.
+    let unready = unready.filter(|_| !app.record.removed);
+    match &app.record.phase {
+        Phase::Preflight { .. } => match unready {
+            None => Work::Preflight,
+            Some(name) => Work::Know(AppEvent::Held(waits_for(name))),
+        },
+        Phase::Held { hold, .. } if hold.reason == HoldReason::Dependency => match unready {
+            None => Work::Know(AppEvent::Released),
+            Some(name) if *hold != waits_for(name) => Work::Know(AppEvent::Held(waits_for(name))),
+            Some(_) => Work::Wait(due(app, now)),
+        },
+        Phase::Applying { .. } | Phase::RollingBack { .. } => Work::Apply,
+        // While a plan waits for a person, what runs is still looked after.
+        Phase::Good | Phase::Probation { .. } | Phase::Held { .. } if drifted => Work::Heal,
+        _ => Work::Wait(due(app, now)),
+    }
+}
+
+fn waits_for(name: &AppName) -> Hold {
+    Hold { reason: HoldReason::Dependency, detail: format!("waits for app {name} to be good") }
+}

@@ -1,0 +1,286 @@
+//! Pods, and what they tell of a workload that is not ready.
+//!
+//! Only pods of the workload's current template count: those of the revision
+//! before may well crash, and be the very reason for the new one.
+
+use serde_json::Value;
+
+use super::{
+    Health, Verdict, assess,
+    conditions::{condition, count, is_true, list, one_line, text},
+};
+
+/// A crash loop counts from this many restarts on: the first restart may be a
+/// dependency that was not up yet.
+const CRASH_LOOP_RESTARTS: i64 = 2;
+
+/// Which pods to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodQuery {
+    pub namespace: String,
+    /// A label selector as the API takes it in a query.
+    pub selector: String,
+}
+
+/// Which pods tell more about a workload that is not ready; `None` when it is
+/// ready, or no pods can tell.
+pub fn needs_pods(object: &Value) -> Option<PodQuery> {
+    template_owner(object)?;
+    if assess(object, &[]).verdict != Verdict::Progressing {
+        return None;
+    }
+    let selector = selector(object.pointer("/spec/selector")?)?;
+    Some(PodQuery { namespace: text(object, "/metadata/namespace").to_owned(), selector })
+}
+
+/// The kind of object that owns the pods which a workload's template makes.
+fn template_owner(object: &Value) -> Option<&'static str> {
+    Some(match (text(object, "/apiVersion"), text(object, "/kind")) {
+        ("apps/v1", "Deployment" | "ReplicaSet") => "ReplicaSet",
+        ("apps/v1", "StatefulSet") => "StatefulSet",
+        ("apps/v1", "DaemonSet") => "DaemonSet",
+        ("batch/v1", "Job") => "Job",
+        _ => return None,
+    })
+}
+
+/// A label selector as text; `None` when it would select everything.
+fn selector(selector: &Value) -> Option<String> {
+    let mut parts = Vec::new();
+    for (name, value) in
+        selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten()
+    {
+        parts.push(format!("{name}={}", value.as_str()?));
+    }
+    for expression in list(selector, "/matchExpressions") {
+        let key = text(expression, "/key");
+        let values: Vec<&str> =
+            list(expression, "/values").iter().filter_map(Value::as_str).collect();
+        let values = values.join(",");
+        parts.push(match text(expression, "/operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            "DoesNotExist" => format!("!{key}"),
+            _ => return None,
+        });
+    }
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
+/// Whether a pod is in a state that does not mend by waiting.
+pub(super) fn is_hopeless(pod: &Value) -> bool {
+    matches!(trouble(pod), Some(Trouble::Crashes(_) | Trouble::NoImage(_)))
+}
+
+/// What the pods of the current template say about a workload that progresses.
+pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
+    let owner = template_owner(object)?;
+    let is_job = owner == "Job";
+    let mut waiting = None;
+    for pod in pods.iter().filter(|pod| is_current(object, owner, pod)) {
+        let name = text(pod, "/metadata/name");
+        match trouble(pod) {
+            // A Job counts its own failures, up to its own limit.
+            Some(Trouble::Crashes(_)) if is_job => {}
+            Some(Trouble::Crashes(reason) | Trouble::NoImage(reason)) => {
+                return Some(Health::failed(format!("pod {name}: {reason}")));
+            }
+            Some(Trouble::Waits(reason)) => {
+                waiting.get_or_insert(format!("pod {name}: {reason}"));
+            }
+            None => {}
+        }
+    }
+    waiting.map(Health::progressing)
+}
+
+/// A pod that Git declares itself.
+pub(super) fn assess_pod(pod: &Value) -> Health {
+    match trouble(pod) {
+        Some(Trouble::Crashes(reason) | Trouble::NoImage(reason)) => return Health::failed(reason),
+        Some(Trouble::Waits(reason)) => return Health::progressing(reason),
+        None => {}
+    }
+    match text(pod, "/status/phase") {
+        "Succeeded" => Health::healthy(),
+        "Failed" => {
+            let said = [text(pod, "/status/reason"), text(pod, "/status/message")];
+            let said = said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+            Health::failed(one_line(&[&["has failed"], &said[..]].concat().join(": ")))
+        }
+        "Running" if is_true(pod, "Ready") => Health::healthy(),
+        "Running" => Health::progressing("runs, and is not ready"),
+        _ => Health::progressing("has not started"),
+    }
+}
+
+enum Trouble {
+    Crashes(String),
+    /// Its image cannot be had, and waiting does not help.
+    NoImage(String),
+    /// Something that may come by itself.
+    Waits(String),
+}
+
+fn trouble(pod: &Value) -> Option<Trouble> {
+    let containers = list(pod, "/status/initContainerStatuses")
+        .iter()
+        .chain(list(pod, "/status/containerStatuses"));
+    let mut waits = None;
+    for container in containers {
+        match container_trouble(container) {
+            Some(Trouble::Waits(reason)) => {
+                waits.get_or_insert(Trouble::Waits(reason));
+            }
+            Some(trouble) => return Some(trouble),
+            None => {}
+        }
+    }
+    waits.or_else(|| unscheduled(pod))
+}
+
+fn container_trouble(status: &Value) -> Option<Trouble> {
+    let reason = text(status, "/state/waiting/reason");
+    let message = text(status, "/state/waiting/message");
+    let name = text(status, "/name");
+    let image = text(status, "/image");
+    let with_message = |start: String| match message {
+        "" => start,
+        message => one_line(&format!("{start}: {message}")),
+    };
+    match reason {
+        "CrashLoopBackOff" if count(status, "/restartCount") >= CRASH_LOOP_RESTARTS => {
+            Some(Trouble::Crashes(crash(status, name, image)))
+        }
+        "InvalidImageName" | "ErrImageNeverPull" => Some(Trouble::NoImage(with_message(format!(
+            "container {name} cannot have the image {image} ({reason})"
+        )))),
+        "ImagePullBackOff" | "ErrImagePull" => {
+            let reason =
+                with_message(format!("container {name} cannot pull the image {image} ({reason})"));
+            Some(if is_link_trouble(message) {
+                Trouble::Waits(reason)
+            } else {
+                Trouble::NoImage(reason)
+            })
+        }
+        // What it refers to may still come, from another app or a controller.
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Some(Trouble::Waits(with_message(format!("container {name} cannot start ({reason})"))))
+        }
+        _ => None,
+    }
+}
+
+fn crash(status: &Value, name: &str, image: &str) -> String {
+    let restarts = count(status, "/restartCount");
+    let mut said = vec![format!(
+        "container {name} (image {image}) crashes again and again, {restarts} restarts"
+    )];
+    if let Some(last) = status.pointer("/lastState/terminated") {
+        if let Some(code) = last.get("exitCode").and_then(Value::as_i64) {
+            said.push(format!("last exit code {code}"));
+        }
+        let more = [text(last, "/reason"), text(last, "/message")];
+        // `Error` says no more than the exit code.
+        said.extend(more.into_iter().filter(|m| !matches!(*m, "" | "Error")).map(str::to_owned));
+    }
+    one_line(&said.join(", "))
+}
+
+/// Whether a pull failed on the way to the registry, and not because of what
+/// the registry said. With a bad link that is the weather and no fault of the revision.
+fn is_link_trouble(message: &str) -> bool {
+    const SIGNS: [&str; 19] = [
+        "no such host",
+        "server misbehaving",
+        "temporary failure in name resolution",
+        "i/o timeout",
+        "timeout exceeded",
+        "deadline exceeded",
+        "tls handshake timeout",
+        "connection refused",
+        "connection reset",
+        "connection timed out",
+        "no route to host",
+        "network is unreachable",
+        "broken pipe",
+        "unexpected eof",
+        "certificate has expired or is not yet valid",
+        "too many requests",
+        "500 internal server error",
+        "502 bad gateway",
+        "503 service unavailable",
+    ];
+    let message = message.to_ascii_lowercase();
+    SIGNS.iter().any(|sign| message.contains(sign))
+}
+
+fn unscheduled(pod: &Value) -> Option<Trouble> {
+    let scheduled = condition(pod, "PodScheduled")?;
+    (scheduled.status == "False")
+        .then(|| Trouble::Waits(one_line(&format!("cannot be scheduled: {}", scheduled.message))))
+}
+
+fn is_current(object: &Value, owner_kind: &str, pod: &Value) -> bool {
+    if pod.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
+        return false;
+    }
+    let owner = list(pod, "/metadata/ownerReferences")
+        .iter()
+        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
+    let Some(owner) = owner.filter(|owner| text(owner, "/kind") == owner_kind) else {
+        return false;
+    };
+    let is_its_owner = if text(object, "/kind") == "Deployment" {
+        // A ReplicaSet of it; which one, the template tells.
+        text(owner, "/name")
+            .strip_prefix(text(object, "/metadata/name"))
+            .is_some_and(|rest| rest.starts_with('-'))
+    } else {
+        text(owner, "/uid") == text(object, "/metadata/uid")
+    };
+    is_its_owner && object.pointer("/spec/template").is_some_and(|template| is_of(template, pod))
+}
+
+/// Whether a pod was made from a template: all that the template says is in it.
+/// (More may be: the API server, admission and the kubelet add.)
+fn is_of(template: &Value, pod: &Value) -> bool {
+    ["labels", "annotations"].iter().all(|place| {
+        let wanted = template.get("metadata").and_then(|metadata| metadata.get(place));
+        let found = pod.get("metadata").and_then(|metadata| metadata.get(place));
+        wanted.is_none_or(|wanted| holds(found.unwrap_or(&Value::Null), wanted, 0))
+    }) && template
+        .get("spec")
+        .is_some_and(|spec| holds(pod.get("spec").unwrap_or(&Value::Null), spec, 0))
+}
+
+/// Whether `found` says everything that `wanted` says.
+fn holds(found: &Value, wanted: &Value, depth: usize) -> bool {
+    /// Rewritten in pods: by the DaemonSet controller, and by vertical autoscalers.
+    const REWRITTEN: [&str; 2] = ["affinity", "resources"];
+    /// No pod nests deeper.
+    const MAX_DEPTH: usize = 50;
+    if depth > MAX_DEPTH {
+        return false;
+    }
+    match (found, wanted) {
+        (_, Value::Null) => true,
+        (_, Value::Object(wanted)) if wanted.is_empty() => true,
+        (_, Value::Array(wanted)) if wanted.is_empty() => true,
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().filter(|(name, _)| !REWRITTEN.contains(&name.as_str())).all(
+                |(name, wanted)| holds(found.get(name).unwrap_or(&Value::Null), wanted, depth + 1),
+            )
+        }
+        (Value::Array(found), Value::Array(wanted)) => wanted.iter().all(|wanted| {
+            // Order is not kept: some controllers put their own items first.
+            let name = wanted.get("name");
+            found.iter().any(|found| {
+                (name.is_none() || found.get("name") == name) && holds(found, wanted, depth + 1)
+            })
+        }),
+        (found, wanted) => found == wanted,
+    }
+}

@@ -1,0 +1,18 @@
+//! `leeward approve`: lets a plan that the prune guard holds go ahead, once.
+
+use super::{
+    Session,
+    arguments::RequiredApp,
+    console::Console,
+    exit::{Exit, Failure},
+    pause,
+};
+use crate::control::Request;
+
+pub(super) fn run(
+    chosen: RequiredApp,
+    session: &Session,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    pause::done(&Request::Approve { app: chosen.app }, session, console)
+}

@@ -1,0 +1,61 @@
+//! `leeward render`: the manifests of a folder, as the agent would apply them.
+//! Needs no configuration, daemon or cluster.
+
+use std::fmt::Write as _;
+
+use leeward_core::{
+    model::Manifest,
+    render::{AppDefaults, Limits, RenderError, apps, plain},
+};
+use serde_json::Value;
+
+use super::{
+    arguments::RenderFlags,
+    checkout::Checkout,
+    console::Console,
+    exit::{Exit, Failure},
+    yaml,
+};
+
+pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let checkout = Checkout::open(&flags.path)?;
+    let manifests = declared(&checkout)?;
+    let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
+    console.answer(&bodies, |_| text(&manifests))?;
+    if manifests.is_empty() {
+        console.note(&format!("{} declares nothing", flags.path));
+    }
+    Ok(Exit::Done)
+}
+
+/// What the folder declares, app by app. The faults of every app are told, not
+/// only those of the first.
+fn declared(checkout: &Checkout) -> Result<Vec<Manifest>, Failure> {
+    let (mut manifests, mut faults) = (Vec::new(), Vec::new());
+    for app in apps(checkout, checkout.name(), &AppDefaults::default())? {
+        match plain(&checkout.below(&app.path)?, &Limits::default()) {
+            Ok(rendered) => manifests.extend(rendered),
+            Err(error) => faults.extend(error.faults),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(manifests);
+    }
+    Err(RenderError { faults, missing: false }.into())
+}
+
+fn text(manifests: &[Manifest]) -> String {
+    let mut text = String::new();
+    for manifest in manifests {
+        let _ = write!(text, "---\n# {}\n{}", manifest.origin, yaml::document(&manifest.body));
+    }
+    text
+}
+
+/// All that is wrong with the folder, one line each.
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        let messages = error.faults.iter().map(ToString::to_string).collect();
+        Self { exit: Exit::BadInput, messages, hint: None }
+    }
+}

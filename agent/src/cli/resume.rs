@@ -1,0 +1,18 @@
+//! `leeward resume`: ends a pause.
+
+use super::{
+    Session,
+    arguments::OptionalApp,
+    console::Console,
+    exit::{Exit, Failure},
+    pause,
+};
+use crate::control::Request;
+
+pub(super) fn run(
+    chosen: OptionalApp,
+    session: &Session,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    pause::done(&Request::Resume { app: chosen.app }, session, console)
+}

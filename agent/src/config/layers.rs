@@ -1,0 +1,298 @@
+//! Merges what the file, the environment and the flags say into one set of
+//! settings, each with its origin. Knows which keys exist, not what they mean.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    error::{Origin, Problem},
+    keys::{self, Fallback, KEYS, Key, Kind},
+};
+
+/// A file with more broken lines than this was not meant to be TOML.
+const MAX_SYNTAX_PROBLEMS: usize = 10;
+/// Every variable of ours starts so; a setting has a section after it.
+const PREFIX: &str = "LEEWARD_";
+const LABELS: &str = "cluster.labels";
+
+/// Everything that decides the configuration, as data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Where the file is, or would be.
+    pub path: Utf8PathBuf,
+    /// `None`: there is no such file.
+    pub text: Option<String>,
+    pub environment: BTreeMap<String, String>,
+    /// `section.key=value`, in order; later ones win.
+    pub flags: Vec<String>,
+    /// stderr is connected to the systemd journal.
+    pub journal: bool,
+}
+
+/// A value as it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Raw {
+    /// From the environment, a flag or the table of defaults: the key gives it a type.
+    Loose(String),
+    String(String),
+    /// In decimal.
+    Integer(i128),
+    Float(f64),
+    Boolean(bool),
+    /// Something that no key holds, in words.
+    Other(&'static str),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Setting {
+    pub(super) raw: Raw,
+    pub(super) origin: Origin,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) keys: BTreeMap<&'static str, Setting>,
+    pub(super) labels: BTreeMap<String, Setting>,
+}
+
+/// What the layers say together.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) settings: Settings,
+    pub(super) problems: Vec<Problem>,
+    /// The file is not TOML, so what seems to be missing may well be in it.
+    pub(super) broken: bool,
+}
+
+/// Lays the layers over each other: defaults, file, environment, flags.
+pub(super) fn merge(sources: &Sources) -> Merged {
+    let mut merge = Merged::default();
+    for key in KEYS {
+        if let Fallback::Value(text) = key.fallback {
+            merge.set(key, Raw::Loose(text.to_owned()), Origin::Default);
+        }
+    }
+    merge.file(sources);
+    merge.environment(&sources.environment);
+    merge.flags(&sources.flags);
+    merge
+}
+
+impl Merged {
+    fn problem(&mut self, origin: Origin, message: impl Into<String>) {
+        self.problems.push(Problem { origin: Some(origin), message: message.into() });
+    }
+
+    fn set(&mut self, key: &Key, raw: Raw, origin: Origin) {
+        if key.kind == Kind::Labels {
+            self.all_labels(&raw, &origin);
+        } else {
+            self.settings.keys.insert(key.name, Setting { raw, origin });
+        }
+    }
+
+    fn unknown_key(&mut self, name: &str, origin: Origin) {
+        let hint = match keys::nearest(name) {
+            Some(known) => format!("; did you mean `{known}`?"),
+            None => String::new(),
+        };
+        self.problem(origin, format!("unknown key `{}`{hint}", cut(name)));
+    }
+
+    fn file(&mut self, sources: &Sources) {
+        let Some(text) = &sources.text else { return };
+        let at = |offset: usize| Origin::File {
+            path: sources.path.clone(),
+            line: text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1,
+        };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            self.broken = true;
+            for error in errors.iter().take(MAX_SYNTAX_PROBLEMS) {
+                let origin = at(error.span().map_or(0, |span| span.start));
+                // One slip often upsets the parser twice on the same line.
+                if self.problems.last().is_none_or(|last| last.origin.as_ref() != Some(&origin)) {
+                    self.problem(origin, format!("not TOML: {}", one_line(error.message())));
+                }
+            }
+            return;
+        }
+        for (section, value) in table.get_ref() {
+            let origin = at(section.span().start);
+            let section = section.get_ref().as_ref();
+            if !keys::is_section(section) {
+                let hint = keys::nearest_section(section)
+                    .or_else(|| keys::nearest(section))
+                    .map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
+                let what =
+                    if matches!(value.get_ref(), DeValue::Table(_)) { "section" } else { "key" };
+                self.problem(origin, format!("unknown {what} `{}`{hint}", cut(section)));
+            } else if let DeValue::Table(entries) = value.get_ref() {
+                self.file_section(section, entries, &at);
+            } else {
+                let found = Raw::of(value.get_ref()).found();
+                self.problem(
+                    origin,
+                    format!("{section}: found {found}, expected a section `[{section}]`"),
+                );
+            }
+        }
+    }
+
+    fn file_section(&mut self, section: &str, table: &DeTable<'_>, at: &impl Fn(usize) -> Origin) {
+        for (key, value) in table {
+            let name = format!("{section}.{}", key.get_ref());
+            let origin = at(key.span().start);
+            match (keys::find(&name), value.get_ref()) {
+                (Some(known), DeValue::Table(labels)) if known.kind == Kind::Labels => {
+                    for (label, value) in labels {
+                        let origin = at(label.span().start);
+                        self.label(label.get_ref(), Raw::of(value.get_ref()), origin);
+                    }
+                }
+                (Some(known), value) => self.set(known, Raw::of(value), origin),
+                (None, _) => self.unknown_key(&name, origin),
+            }
+        }
+    }
+
+    fn environment(&mut self, environment: &BTreeMap<String, String>) {
+        if let Some(level) = environment.get("RUST_LOG").filter(|level| !level.is_empty()) {
+            let origin = Origin::Environment { variable: "RUST_LOG".to_owned() };
+            self.named("log.level", level, origin);
+        }
+        for (variable, value) in environment {
+            // Without a section it is not a setting: `LEEWARD_CONFIG`, or what
+            // Kubernetes adds for a Service of this name.
+            let Some(rest) = variable.strip_prefix(PREFIX).filter(|rest| rest.contains("__"))
+            else {
+                continue;
+            };
+            let name = rest.to_lowercase().replace("__", ".");
+            self.named(&name, value, Origin::Environment { variable: variable.clone() });
+        }
+    }
+
+    fn flags(&mut self, flags: &[String]) {
+        for flag in flags {
+            let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+            if flag.contains('=') {
+                self.named(name.trim(), value, Origin::Flag);
+            } else {
+                let found = cut(name);
+                self.problem(
+                    Origin::Flag,
+                    format!("found `{found}`, expected `section.key=value`"),
+                );
+            }
+        }
+    }
+
+    fn named(&mut self, name: &str, value: &str, origin: Origin) {
+        let raw = Raw::Loose(value.to_owned());
+        if let Some(label) = name.strip_prefix("cluster.labels.") {
+            self.label(label, raw, origin);
+        } else if let Some(key) = keys::find(name) {
+            self.set(key, raw, origin);
+        } else {
+            self.unknown_key(name, origin);
+        }
+    }
+
+    fn label(&mut self, label: &str, raw: Raw, origin: Origin) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if label.is_empty() || !label.chars().all(plain) {
+            self.problem(
+                origin,
+                format!(
+                    "{LABELS}: found the name `{}`, expected letters, digits, `.`, `_` and `-`",
+                    cut(label)
+                ),
+            );
+        } else {
+            self.settings.labels.insert(label.to_owned(), Setting { raw, origin });
+        }
+    }
+
+    /// Labels in one text: `region=north,ring=canary`.
+    fn all_labels(&mut self, raw: &Raw, origin: &Origin) {
+        let Raw::Loose(text) = raw else {
+            let found = raw.found();
+            let expected = "a table such as `{ region = \"north\" }`";
+            self.problem(origin.clone(), format!("{LABELS}: found {found}, expected {expected}"));
+            return;
+        };
+        for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+            match pair.split_once('=') {
+                Some((label, value)) => {
+                    self.label(label.trim(), Raw::Loose(value.trim().to_owned()), origin.clone());
+                }
+                None => self.problem(
+                    origin.clone(),
+                    format!(
+                        "{LABELS}: found \"{}\", expected pairs such as `region=north,ring=canary`",
+                        cut(pair)
+                    ),
+                ),
+            }
+        }
+    }
+}
+
+impl Raw {
+    fn of(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::String(text.clone().into_owned()),
+            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+                .map_or(Self::Other("a number out of range"), Self::Integer),
+            DeValue::Float(number) => {
+                number.as_str().parse().map_or(Self::Other("a number"), Self::Float)
+            }
+            DeValue::Boolean(switch) => Self::Boolean(*switch),
+            DeValue::Datetime(_) => Self::Other("a date"),
+            DeValue::Array(_) => Self::Other("a list"),
+            DeValue::Table(_) => Self::Other("a table"),
+        }
+    }
+
+    /// What was found, for a message: bounded, on one line, without passwords.
+    pub(super) fn found(&self) -> String {
+        match self {
+            Self::Loose(text) | Self::String(text) => {
+                format!("\"{}\"", cut(&without_userinfo(text)))
+            }
+            Self::Integer(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Boolean(switch) => switch.to_string(),
+            Self::Other(words) => (*words).to_owned(),
+        }
+    }
+}
+
+/// The longest piece of a value that a message repeats, in characters.
+const MAX_FOUND: usize = 100;
+
+fn cut(text: &str) -> String {
+    let mut cut: String = text.escape_debug().take(MAX_FOUND + 1).collect();
+    if cut.chars().count() > MAX_FOUND {
+        cut = cut.chars().take(MAX_FOUND).chain(['…']).collect();
+    }
+    // `escape_debug` is for Rust; quotes need no backslash in a sentence.
+    cut.replace("\\\"", "\"").replace("\\'", "'")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `https://user:secret@host` as `https://***@host`.
+pub(super) fn without_userinfo(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,210 @@
+//! From a revision in the store to manifests that are ready to be sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use leeward_core::{
+    git::EMPTY_TREE,
+    model::{
+        AppSpec, ClusterFault, GitId, Kind, KindVersion, Manifest, ObjectFault, ObjectKey,
+        Revision, Scope,
+    },
+    plan::{
+        ignore::{IgnoredFields, ignored},
+        marks::Marks,
+        order::{PlanInput, Stage, plan},
+        scope::{declared_scope, resolve_scopes},
+        stamp::stamped,
+    },
+    render::{Limits, TreeFiles, plain},
+};
+use serde_json::Value;
+
+use super::{preflight::fault_of, reconciler::Reconciler};
+use crate::{edge::Cluster, store::Store};
+
+/// An app's objects as they are to be, stamped with owner and revision.
+#[derive(Debug)]
+pub(super) struct Desired {
+    pub(super) manifests: Vec<Manifest>,
+    pub(super) marks: BTreeMap<ObjectKey, Marks>,
+    /// Fields that Git does not decide, by object.
+    pub(super) ignored: BTreeMap<ObjectKey, IgnoredFields>,
+    /// Objects of kinds that the API server does not serve (yet), and that no
+    /// CRD of this revision brings.
+    pub(super) unknown: Vec<ObjectFault>,
+}
+
+impl Desired {
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Manifest> {
+        self.manifests.iter().find(|manifest| manifest.key == *key)
+    }
+
+    pub(super) fn mark(&self, key: &ObjectKey) -> Marks {
+        self.marks.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Every stage of the revision, as if nothing were there yet.
+    pub(super) fn stages(&self) -> Vec<Stage> {
+        let input = PlanInput {
+            commit: GitId::NULL,
+            desired: &self.manifests,
+            ignored: &self.ignored,
+            inventory: &BTreeMap::new(),
+            drifted: &BTreeSet::new(),
+        };
+        plan(&input).map(|plan| plan.stages).unwrap_or_default()
+    }
+
+    /// Whether the namespace or the kind of an object comes with this revision.
+    pub(super) fn brings_what_it_needs(&self, key: &ObjectKey) -> bool {
+        self.manifests.iter().any(|manifest| {
+            (manifest.key.is("", "Namespace") && manifest.key.name == key.namespace)
+                || declared_scope(&manifest.body).is_some_and(|(kind, _)| kind == key.kind())
+        })
+    }
+}
+
+/// Why there is no desired state.
+#[derive(Debug)]
+pub(super) enum Undesired {
+    /// The files are at fault, and stay so until they change.
+    Faulty(Vec<ObjectFault>),
+    /// The store lacks a part of it: it is fetched again.
+    Missing,
+    /// Try again later.
+    Obstacle(String),
+}
+
+impl Undesired {
+    pub(super) fn into_message(self) -> String {
+        self.into_faults().map_or_else(
+            |message| message,
+            |faults| faults.first().map(ToString::to_string).unwrap_or_default(),
+        )
+    }
+
+    /// As an obstacle in a line; faults stay faults.
+    pub(super) fn into_faults(self) -> Result<Vec<ObjectFault>, String> {
+        match self {
+            Self::Faulty(faults) => Ok(faults),
+            Self::Missing => {
+                Err("the revision is not whole in the store; it is fetched again".to_owned())
+            }
+            Self::Obstacle(message) => Err(message),
+        }
+    }
+}
+
+impl From<ClusterFault> for Undesired {
+    fn from(fault: ClusterFault) -> Self {
+        Self::Obstacle(fault.to_string())
+    }
+}
+
+/// Renders a revision from the store alone.
+pub(super) fn rendered(
+    store: &Store,
+    folder: &str,
+    revision: &Revision,
+) -> Result<Vec<Manifest>, Undesired> {
+    if revision.tree == EMPTY_TREE {
+        return Ok(Vec::new());
+    }
+    let files = TreeFiles::new(store, revision.tree).shown_below(folder);
+    plain(&files, &Limits::default()).map_err(|error| {
+        if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
+    })
+}
+
+/// Gives every manifest its namespace, its marks and our stamp.
+fn prepared(
+    manifests: Vec<Manifest>,
+    scopes: &BTreeMap<Kind, Scope>,
+    autoscalers: &[Value],
+    app: &AppSpec,
+    commit: GitId,
+) -> Result<Desired, Undesired> {
+    let scoped = resolve_scopes(manifests, scopes);
+    let mut faults = scoped.faults;
+    let mut marks = BTreeMap::new();
+    for manifest in &scoped.manifests {
+        match Marks::of(manifest) {
+            Ok(mark) => drop(marks.insert(manifest.key.clone(), mark)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let ignored = ignored(&scoped.manifests, &app.ignore_differences, autoscalers)
+        .map_err(|more| faults.extend(more))
+        .unwrap_or_default();
+    if !faults.is_empty() {
+        return Err(Undesired::Faulty(faults));
+    }
+    let unknown = scoped.unknown.iter().map(|manifest| {
+        let kind = manifest.key.kind();
+        let version = &manifest.version;
+        fault_of(
+            manifest,
+            &format!("the API server does not know the kind {kind} in version {version}"),
+        )
+    });
+    Ok(Desired {
+        unknown: unknown.collect(),
+        manifests: scoped.manifests.iter().map(|one| stamped(one, &app.name, &commit)).collect(),
+        marks,
+        ignored,
+    })
+}
+
+impl<C: Cluster> Reconciler<C> {
+    /// The desired state of a revision; kept while the revision is worked on.
+    pub(super) async fn desired(
+        &mut self,
+        app: &AppSpec,
+        revision: &Revision,
+    ) -> Result<Rc<Desired>, Undesired> {
+        if let Some((content, desired)) = self.view(&app.name).desired.as_ref()
+            && *content == revision.content
+        {
+            return Ok(Rc::clone(desired));
+        }
+        let manifests = match rendered(&self.store, &app.path, revision) {
+            Err(Undesired::Missing) => {
+                self.ask_poll(true);
+                return Err(Undesired::Missing);
+            }
+            manifests => manifests?,
+        };
+        let kinds: BTreeSet<KindVersion> = manifests.iter().map(kind_version).collect();
+        let scopes = self.cluster.scopes(&kinds).await?;
+        let autoscalers = self.autoscalers(&manifests).await?;
+        let desired = Rc::new(prepared(manifests, &scopes, &autoscalers, app, revision.commit)?);
+        if desired.unknown.is_empty() {
+            self.view(&app.name).desired = Some((revision.content.clone(), Rc::clone(&desired)));
+        }
+        Ok(desired)
+    }
+
+    /// The autoscalers of the whole cluster, when the revision declares replicas:
+    /// whoever made them, their fields are not ours to fight over.
+    async fn autoscalers(&self, manifests: &[Manifest]) -> Result<Vec<Value>, ClusterFault> {
+        if !manifests.iter().any(|manifest| manifest.body["spec"].get("replicas").is_some()) {
+            return Ok(Vec::new());
+        }
+        let kind = KindVersion {
+            kind: Kind::new("autoscaling", "HorizontalPodAutoscaler"),
+            version: "v2".to_owned(),
+        };
+        match self.cluster.list(&kind, "", "").await {
+            // A cluster without the kind, or a role without the right, has none for us.
+            Err(ClusterFault::UnknownKind(_) | ClusterFault::Forbidden { .. }) => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+}
+
+pub(super) fn kind_version(manifest: &Manifest) -> KindVersion {
+    KindVersion { kind: manifest.key.kind(), version: manifest.version.clone() }
+}

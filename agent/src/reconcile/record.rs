@@ -1,0 +1,93 @@
+//! The only place where the loop writes: what a step decided, with its reports
+//! and history, in one durable commit.
+
+use leeward_core::{
+    cycle::{AppEvent, Effect, Now, step},
+    model::{AppName, InventoryEntry, ObjectKey},
+    report::{Event, Stamp},
+};
+
+use super::reconciler::Reconciler;
+use crate::{
+    edge::Cluster,
+    store::{Batch, StoreError},
+};
+
+impl<C: Cluster> Reconciler<C> {
+    pub(super) fn now(&mut self) -> Now {
+        Now { uptime: self.clock.uptime(), wall: self.clock.wall(), jitter: (self.hooks.jitter)() }
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        let wall = self.clock.wall();
+        Stamp {
+            boot: self.boot,
+            uptime_ms: self.clock.uptime().as_millis(),
+            wall,
+            clock_trusted: wall >= self.wall_floor,
+        }
+    }
+
+    /// Moves an app by an event and writes down what came of it, together with
+    /// whatever else belongs to the same step.
+    pub(super) async fn take(
+        &mut self,
+        name: &AppName,
+        event: AppEvent,
+        mut batch: Batch,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let Some(app) = self.apps.get(name).cloned() else { return self.commit(batch).await };
+        let before = app.record.clone();
+        let (app, effects) = step(app, event, &now);
+        for effect in effects {
+            match effect {
+                Effect::Report(event) => batch.events.push((self.stamp(), event)),
+                Effect::History(record) => batch.revisions.push(record),
+            }
+        }
+        if app.record != before {
+            batch.apps.push(app.record.clone());
+        }
+        // Durable first: a step that is not written down has not been taken.
+        self.commit(batch).await?;
+        if app.record.phase == before.phase {
+            self.apps.insert(name.clone(), app);
+        } else {
+            tracing::info!(app = %name, from = ?before.phase, to = ?app.record.phase, "The app moved on.");
+            let phase = app.record.phase.clone();
+            self.apps.insert(name.clone(), app);
+            self.changed_phase(name, &phase);
+        }
+        Ok(())
+    }
+
+    /// Writes a batch; what it says of the inventory is true in memory too from then on.
+    pub(super) async fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let events: Vec<Event> = batch.events.iter().map(|(_, event)| event.clone()).collect();
+        let inventory = batch.inventory.clone();
+        self.store.commit(batch)?;
+        for (app, key, entry) in inventory {
+            if entry.is_none() {
+                self.view(&app).forget(&key);
+            }
+            let entries = self.inventory.entry(app).or_default();
+            match entry {
+                Some(entry) => entries.insert(key, entry),
+                None => entries.remove(&key),
+            };
+        }
+        if !events.is_empty() {
+            self.hooks.reported.send_modify(|count| *count += 1);
+        }
+        for event in &events {
+            self.cluster.announce(event).await;
+        }
+        Ok(())
+    }
+
+    /// An inventory entry as it is now, or a fresh one.
+    pub(super) fn entry(&self, app: &AppName, key: &ObjectKey) -> Option<InventoryEntry> {
+        self.inventory.get(app)?.get(key).cloned()
+    }
+}

@@ -1,0 +1,281 @@
+//! From a fetched commit to what each app is offered.
+
+use std::collections::BTreeSet;
+
+use leeward_core::{
+    cycle::{App, AppEvent, AppRecord, Phase, SourceRecord},
+    git::{EMPTY_TREE, Objects as _, committed_at},
+    model::{
+        AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
+        Revision,
+    },
+    render::{AppDefaults, TreeFiles, apps, subtree},
+    report::{Event, EventKind},
+};
+use serde_json::json;
+
+use super::{poller::PollOutcome, reconciler::Reconciler};
+use crate::{
+    edge::Cluster,
+    metrics::FetchResult,
+    store::{Batch, StoreError},
+};
+
+impl<C: Cluster> Reconciler<C> {
+    /// Has the remote polled now; with `distrust`, whatever the store says it has.
+    pub(super) fn ask_poll(&mut self, distrust: bool) {
+        self.channels.ask_poll.send_modify(|ask| {
+            *ask = super::poller::Ask { count: ask.count + 1, distrust };
+        });
+    }
+
+    /// Takes in what a poll came to.
+    pub(super) async fn polled(&mut self, outcome: PollOutcome) -> Result<(), StoreError> {
+        let next = self.clock.wall() + outcome.next_in;
+        self.link.next_try = Some(next);
+        let taken_in = outcome.taken_in;
+        let result = match outcome.result {
+            Ok(fetched) => {
+                let known = self.source.as_ref().map(|source| source.commit);
+                let news = known != Some(fetched.commit);
+                let result = if news { FetchResult::Changed } else { FetchResult::Unchanged };
+                self.hooks.metrics.fetch(result, fetched.sent, fetched.received);
+                self.link_is(LinkState::Up, None).await?;
+                self.fetched(fetched).await
+            }
+            Err(failure) => {
+                let result = FetchResult::Failed(failure.step);
+                self.hooks.metrics.fetch(result, failure.sent, failure.received);
+                tracing::warn!(step = ?failure.step, error = %failure, "Cannot fetch the source; will retry.");
+                let told = self.link_is(LinkState::Down, Some(failure)).await;
+                if self.store.wants_room() {
+                    told.and_then(|()| self.collect_garbage())
+                } else {
+                    told
+                }
+            }
+        };
+        drop(taken_in);
+        result
+    }
+
+    async fn link_is(
+        &mut self,
+        state: LinkState,
+        failure: Option<FetchFailure>,
+    ) -> Result<(), StoreError> {
+        self.hooks.metrics.link(state == LinkState::Up);
+        let step = failure.as_ref().map(|failure| failure.step);
+        let changed = (self.link.state, self.link.failed_step) != (state, step);
+        self.link.state = state;
+        self.link.failed_step = step;
+        if let Some(failure) = failure {
+            self.link.evidence = failure.evidence;
+            self.link.hint = failure.hint;
+        } else {
+            "the remote answers".clone_into(&mut self.link.evidence);
+            self.link.hint = None;
+        }
+        if !changed {
+            return Ok(());
+        }
+        self.link.since = self.clock.wall();
+        let event = Event {
+            kind: EventKind::LinkChanged,
+            subject: None,
+            data: json!({ "state": state, "failed_step": step, "evidence": self.link.evidence }),
+        };
+        let events = vec![(self.stamp(), event)];
+        self.commit(Batch { events, ..Batch::default() }).await
+    }
+
+    async fn fetched(&mut self, fetched: Fetched) -> Result<(), StoreError> {
+        let before = self.source.as_ref().map(|source| (source.commit, source.tree));
+        if before == Some((fetched.commit, fetched.tree)) {
+            return Ok(());
+        }
+        let record = SourceRecord {
+            commit: fetched.commit,
+            tree: fetched.tree,
+            reference: fetched.reference,
+            fetched_at: self.clock.wall(),
+            faults: Vec::new(),
+        };
+        let event = Event {
+            kind: EventKind::RevisionFetched,
+            subject: None,
+            data: json!({
+                "commit": record.commit, "content": record.tree,
+                "sent": fetched.sent, "received": fetched.received,
+            }),
+        };
+        let commit = self.store.read(record.commit).ok().flatten();
+        if let Some(committed) = commit.and_then(|(_, data)| committed_at(&data)) {
+            self.wall_floor = self.wall_floor.max(committed);
+        }
+        tracing::info!(commit = %record.commit, sent = fetched.sent, received = fetched.received, "Fetched a revision.");
+        let batch = Batch {
+            source: Some(record.clone()),
+            events: vec![(self.stamp(), event)],
+            wall_floor: Some(self.wall_floor),
+            ..Batch::default()
+        };
+        self.commit(batch).await?;
+        self.source = Some(record);
+        self.offer_source().await?;
+        self.collect_garbage()
+    }
+
+    /// Offers every app its revision of the newest commit that is whole in the store.
+    pub(super) async fn offer_source(&mut self) -> Result<(), StoreError> {
+        let Some(source) = self.source.clone() else { return Ok(()) };
+        let offers = match self.offers(&source) {
+            Ok(offers) => offers,
+            Err(faults) => {
+                let news = self.source.as_ref().is_some_and(|known| known.faults != faults);
+                let record = SourceRecord { faults: faults.clone(), ..source.clone() };
+                let event = Event {
+                    kind: EventKind::AppFailed,
+                    subject: None,
+                    data: json!({
+                        "commit": source.commit, "content": source.tree,
+                        "reason": "the apps of this revision cannot be read; every app stays as it is",
+                        "objects": faults,
+                    }),
+                };
+                let events = if news { vec![(self.stamp(), event)] } else { Vec::new() };
+                self.source = Some(record.clone());
+                return self
+                    .commit(Batch { source: Some(record), events, ..Batch::default() })
+                    .await;
+            }
+        };
+        let offered: BTreeSet<AppName> = offers.iter().map(|(spec, _)| spec.name.clone()).collect();
+        for (spec, revision) in offers {
+            self.offer(spec, revision, false).await?;
+        }
+        let left: Vec<AppSpec> = self
+            .apps
+            .values()
+            .filter(|app| !offered.contains(&app.record.spec.name))
+            .map(|app| app.record.spec.clone())
+            .collect();
+        for spec in left {
+            self.retire(spec, source.commit).await?;
+        }
+        Ok(())
+    }
+
+    fn offers(&self, source: &SourceRecord) -> Result<Vec<(AppSpec, Revision)>, Vec<ObjectFault>> {
+        let fault = |message: String| vec![ObjectFault { object: None, origin: None, message }];
+        let files = TreeFiles::new(&*self.store, source.tree);
+        let config = &self.settings.config;
+        let name = config.source.path.rsplit('/').next().filter(|name| !name.is_empty());
+        let defaults = AppDefaults {
+            heal: config.apply.heal,
+            timeout: config.apply.timeout,
+            soak: config.apply.soak,
+            prune: leeward_core::model::PruneGuard {
+                max_objects: config.apply.prune_max_objects,
+                max_share: config.apply.prune_max_share,
+            },
+        };
+        let specs = apps(&files, name.unwrap_or(&config.cluster.name), &defaults)
+            .map_err(|error| error.faults)?;
+        let mut offers = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let tree = subtree(&*self.store, source.tree, &spec.path)
+                .map_err(|error| fault(error.to_string()))?
+                .ok_or_else(|| fault(format!("app {}: no folder {}", spec.name, spec.path)))?;
+            let content = content_of(&spec, tree);
+            offers.push((spec, Revision { commit: source.commit, tree, content }));
+        }
+        Ok(offers)
+    }
+
+    async fn offer(
+        &mut self,
+        spec: AppSpec,
+        revision: Revision,
+        removed: bool,
+    ) -> Result<(), StoreError> {
+        let name = spec.name.clone();
+        if !self.apps.contains_key(&name) {
+            let now = self.now();
+            let app = App::resume(AppRecord::new(spec.clone()), &now);
+            self.apps.insert(name.clone(), app);
+        }
+        let heal_before = self.apps.get(&name).map(|app| app.record.spec.heal);
+        if heal_before != Some(spec.heal) {
+            // What was only reported may have to be healed from now on.
+            let view = self.view(&name);
+            view.drifted.extend(view.open.iter().cloned());
+        }
+        let event = AppEvent::Offered { revision, spec, removed };
+        self.take(&name, event, Batch::default()).await
+    }
+
+    /// An app that left Git is offered nothing at all: the prune guard asks a
+    /// person, and only then do its objects go. An app without objects is forgotten.
+    async fn retire(&mut self, spec: AppSpec, commit: GitId) -> Result<(), StoreError> {
+        let name = spec.name.clone();
+        if self.inventory.get(&name).is_none_or(std::collections::BTreeMap::is_empty) {
+            self.apps.remove(&name);
+            self.views.remove(&name);
+            self.hooks.metrics.forget_app(&name);
+            return self.commit(Batch { forget_apps: vec![name], ..Batch::default() }).await;
+        }
+        let content = ContentId(EMPTY_TREE.to_string());
+        self.offer(spec, Revision { commit, tree: EMPTY_TREE, content }, true).await
+    }
+
+    /// Forgets removed apps whose objects are gone.
+    pub(super) async fn forget_removed(&mut self, name: &AppName) -> Result<(), StoreError> {
+        let done = self
+            .apps
+            .get(name)
+            .is_some_and(|app| app.record.removed && app.record.phase == Phase::Good);
+        let empty = self.inventory.get(name).is_none_or(std::collections::BTreeMap::is_empty);
+        if !(done && empty) {
+            return Ok(());
+        }
+        tracing::info!(app = %name, "The app left Git and its objects are gone.");
+        self.apps.remove(name);
+        self.views.remove(name);
+        self.hooks.metrics.forget_app(name);
+        self.commit(Batch { forget_apps: vec![name.clone()], ..Batch::default() }).await
+    }
+
+    /// Keeps what the source and every app may still need; the rest goes.
+    fn collect_garbage(&self) -> Result<(), StoreError> {
+        if !self.store.collection_is_due()? {
+            return Ok(());
+        }
+        let mut roots: BTreeSet<GitId> = BTreeSet::new();
+        if let Some(source) = &self.source {
+            roots.extend([source.commit, source.tree]);
+        }
+        for app in self.apps.values() {
+            let record = &app.record;
+            let good = record.good.as_ref().map(|good| &good.revision);
+            for revision in [good, record.candidate(), record.newest.as_ref(), record.at.as_ref()] {
+                roots.extend(revision.map(|revision| revision.tree));
+            }
+        }
+        let roots: Vec<GitId> = roots.into_iter().collect();
+        self.store.collect(&roots)?;
+        Ok(())
+    }
+}
+
+/// The tree says what is applied; what decides whether that is good belongs to
+/// the content as well, or a longer timeout could never give a failed revision
+/// another chance.
+fn content_of(spec: &AppSpec, tree: GitId) -> ContentId {
+    if spec.path.is_empty() && spec.ignore_differences.is_empty() {
+        return ContentId(tree.to_string());
+    }
+    let judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
+    let digest = Digest::of(judged.to_string().as_bytes()).to_string();
+    ContentId(digest[..40].to_owned())
+}

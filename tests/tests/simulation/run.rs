@@ -1,0 +1,359 @@
+//! One seed from the first start to the last check.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use leeward::{
+    clock::Clock,
+    config::{self, Sources},
+    metrics::Metrics,
+    reconcile::{Ask, Channels, Hooks, Poller, Reconciler, Settings},
+    store::{Batch, Store, faulty::FaultyDisk},
+};
+use leeward_core::{
+    cycle::{AppRecord, Phase},
+    model::{GitId, ObjectKey, REVISION_ANNOTATION},
+    report::EventKind,
+};
+use serde_json::Value;
+use tokio::{
+    pin, select,
+    sync::{mpsc, watch},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    cluster::SimCluster,
+    director::direct,
+    git::{AppContent, SimSource},
+    world::{Dice, Handle, World},
+};
+
+const STORE_SIZE: u64 = 64 * 1024 * 1024;
+/// Far above what a seed sends, so that the fake watch never loses anything.
+const SIGHTINGS: usize = 65_536;
+
+/// A part of the agent that is switched off, to show that its absence is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    None,
+    /// What the inventory says of objects not yet confirmed is lost at a power cut.
+    NoWriteAhead,
+    /// The memory of bad content is lost at a power cut.
+    ForgetBad,
+}
+
+/// Runs a seed; `Err` says what went wrong.
+pub(crate) fn run_seed(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(live(seed, sabotage, tell))
+}
+
+async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
+    let handle = Handle::new(seed, tell);
+    let mut disk = FaultyDisk::new();
+    let director = direct(handle.clone());
+    pin!(director);
+    loop {
+        let store = Arc::new(open(&disk)?);
+        learn_bad(&handle, &store)?;
+        sabotaged(&store, sabotage)?;
+        check_inventory(&handle, &store)?;
+        let cut = {
+            let agent = agent(&handle, Arc::clone(&store), seed)?;
+            let receiver = receive(handle.clone(), Arc::clone(&store));
+            pin!(agent, receiver);
+            select! {
+                biased;
+                () = handle.power_cut.notified() => true,
+                () = &mut director => false,
+                () = &mut agent => return Err("the loop ended by itself".to_owned()),
+                () = &mut receiver => return Err("the receiver ended by itself".to_owned()),
+            }
+        };
+        handle.with(|world| {
+            world.sightings = None;
+            world.requests = None;
+            world.watched.clear();
+        });
+        if !cut {
+            return verdict(&handle, &store);
+        }
+        drop(store);
+        disk.crash(handle.with(|world| world.dice.next()));
+        let outage = handle.with(|world| Duration::from_millis(world.dice.below(20_000)));
+        select! {
+            biased;
+            () = &mut director => return Err("the story ended during a power cut".to_owned()),
+            () = sleep(outage) => {}
+        }
+        handle.with(|world| {
+            world.awaits = 0;
+            world.note("the agent starts");
+        });
+    }
+}
+
+fn open(disk: &FaultyDisk) -> Result<Store, String> {
+    Store::open_on(disk.clone(), STORE_SIZE)
+        .map(|opened| opened.store)
+        .map_err(|error| format!("the store does not open after a power cut: {error}"))
+}
+
+fn text(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+/// The loop and the poller, as the daemon would run them.
+fn agent(
+    handle: &Handle,
+    store: Arc<Store>,
+    seed: u64,
+) -> Result<impl Future<Output = ()>, String> {
+    let (sightings_in, sightings) = mpsc::channel(SIGHTINGS);
+    let (outcomes, polls) = mpsc::channel(1);
+    let (requests_in, requests) = mpsc::channel(16);
+    let (ask_poll, asked) = watch::channel(Ask::default());
+    let (status, _) = watch::channel(None);
+    let (reported, _) = watch::channel(0);
+    handle.with(|world| {
+        world.sightings = Some(sightings_in);
+        world.requests = Some(requests_in);
+    });
+    let shutdown = CancellationToken::new();
+    let start = "2026-01-01T00:00:00Z".parse().map_err(text)?;
+    let mut loop_dice = Dice::new(seed ^ handle.with(|world| world.dice.next()));
+    let mut poll_dice = Dice::new(seed ^ handle.with(|world| world.dice.next()));
+    let config = configuration()?;
+    let poller = Poller {
+        fetch: SimSource { handle: handle.clone(), store: Arc::clone(&store) },
+        store: Arc::clone(&store),
+        interval: config.source.interval,
+        outcomes,
+        asked,
+        shutdown: shutdown.clone(),
+    };
+    let reconciler = Reconciler::new(
+        Settings { config, version: "simulated".to_owned(), recovered: None },
+        store,
+        SimCluster { handle: handle.clone() },
+        Clock::simulated(start),
+        Hooks {
+            jitter: Box::new(move || fraction(&mut loop_dice)),
+            beat: Box::new(|_, _| {}),
+            reported,
+            metrics: Arc::new(Metrics::new()),
+        },
+        Channels {
+            sightings,
+            polls,
+            requests,
+            ask_poll,
+            status,
+            delivery: watch::channel(leeward_core::report::Delivery::default()).1,
+            shutdown,
+        },
+    )
+    .map_err(text)?;
+    Ok(async move {
+        let poll = poller.run(move || fraction(&mut poll_dice));
+        futures::future::join(reconciler.run(), poll).await;
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a die of 1,000 sides fits")]
+fn fraction(dice: &mut Dice) -> f64 {
+    dice.below(1_000) as f64 / 1_000.0
+}
+
+fn configuration() -> Result<config::Config, String> {
+    let file = r#"
+        [cluster]
+        name = "edge"
+        [source]
+        url = "https://git.example.com/fleet.git"
+        path = "clusters/{cluster}"
+        interval = "30s"
+    "#;
+    let sources = Sources { text: Some(file.to_owned()), ..Sources::default() };
+    config::load(&sources).map(|loaded| loaded.config).map_err(|error| error.to_string())
+}
+
+/// Takes reports as they come, at times twice, while the link is up.
+async fn receive(handle: Handle, store: Arc<Store>) {
+    loop {
+        sleep(Duration::from_secs(5)).await;
+        if handle.with(|world| world.weather.link_down) {
+            continue;
+        }
+        let Ok(entries) = store.outbox_head(64 * 1024) else { continue };
+        handle.with(|world| {
+            for entry in &entries {
+                let newest = world.reports.last().map_or(0, |last| last.sequence);
+                let repeated = world.reports.iter().any(|known| known.sequence == entry.sequence);
+                if !repeated && entry.sequence <= newest {
+                    world.violate(format!("report {} came after {newest}", entry.sequence));
+                }
+                if !repeated {
+                    world.reports.push(entry.clone());
+                }
+            }
+        });
+        let answer_is_lost = handle.with(|world| world.dice.percent(20));
+        if !answer_is_lost {
+            let sequences: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
+            if let Err(error) = store.acknowledge(&sequences, jiff::Timestamp::UNIX_EPOCH) {
+                handle.with(|world| world.note(&format!("cannot acknowledge: {error}")));
+            }
+        }
+    }
+}
+
+fn sabotaged(store: &Store, sabotage: Sabotage) -> Result<(), String> {
+    let mut batch = Batch::default();
+    match sabotage {
+        Sabotage::None => return Ok(()),
+        Sabotage::NoWriteAhead => {
+            for (app, entries) in store.inventory_all().map_err(text)? {
+                let unsure = entries.into_iter().filter(|(_, entry)| entry.applied.is_none());
+                batch.inventory.extend(unsure.map(|(key, _)| (app.clone(), key, None)));
+            }
+        }
+        Sabotage::ForgetBad => {
+            let apps = store.apps().map_err(text)?;
+            batch.apps = apps.into_iter().map(|app| AppRecord { bad: Vec::new(), ..app }).collect();
+        }
+    }
+    store.commit(batch).map(|_| ()).map_err(text)
+}
+
+/// Inventory ⊇ what exists: an object of ours that the store does not know is an orphan.
+fn check_inventory(handle: &Handle, store: &Store) -> Result<(), String> {
+    let inventory = store.inventory_all().map_err(text)?;
+    handle.with(|world| {
+        let orphan = world.objects.iter().find(|(key, object)| {
+            let app = object.app().unwrap_or_default();
+            object.is_ours()
+                && !inventory.get(&app).is_some_and(|entries| entries.contains_key(*key))
+        });
+        match orphan {
+            Some((key, _)) => Err(format!("{key} is ours, and the inventory does not know it")),
+            None => Ok(()),
+        }
+    })
+}
+
+fn learn_bad(handle: &Handle, store: &Store) -> Result<(), String> {
+    let apps = store.apps().map_err(text)?;
+    handle.with(|world| {
+        for app in apps {
+            let trees = app.bad.iter().map(|bad| (app.spec.name.clone(), bad.revision.tree));
+            world.known_bad.extend(trees);
+        }
+    });
+    Ok(())
+}
+
+/// What must hold once the weather has been clear for an hour.
+fn verdict(handle: &Handle, store: &Store) -> Result<(), String> {
+    check_inventory(handle, store)?;
+    let records = store.apps().map_err(text)?;
+    let inventory = store.inventory_all().map_err(text)?;
+    handle.with(|world| {
+        if let Some(violation) = world.violations.first() {
+            return Err(violation.clone());
+        }
+        let last = world.git.commits.last().expect("the story begins with a commit").clone();
+        let mut expected: BTreeSet<ObjectKey> = BTreeSet::new();
+        for (name, content) in &last.apps {
+            let record = records
+                .iter()
+                .find(|record| record.spec.name == *name)
+                .ok_or_else(|| format!("app {name} has no record"))?;
+            let wanted = last.trees[name];
+            let good = record.good.as_ref().map(|good| good.revision.tree);
+            // Too slow is a verdict that a storm and somebody's edits can bring on
+            // sound content; every other one would be a mistake.
+            let mut condemned = record.bad.iter().filter(|bad| !bad.reason.contains("within"));
+            if let Some(bad) = condemned.find(|bad| is_sound(world, name, bad.revision.tree)) {
+                return Err(format!("{name}: sound content was condemned: {}", bad.reason));
+            }
+            let too_slow = record.bad.iter().any(|bad| bad.revision.tree == wanted);
+            // What an unsound app keeps back is as it should be.
+            let ready = name == "db" || last.apps.get("db").is_none_or(AppContent::is_sound);
+            if content.is_sound() && ready && !too_slow {
+                if good != Some(wanted) || record.phase != Phase::Good {
+                    return Err(format!(
+                        "app {name} is not at the newest content: {:?}",
+                        record.phase
+                    ));
+                }
+                let told = world.reports.iter().any(|entry| {
+                    entry.event.kind == EventKind::AppGood
+                        && entry.event.subject.as_ref() == Some(name)
+                });
+                if !told {
+                    return Err(format!("nobody was told that {name} is good"));
+                }
+            }
+            if record.phase != Phase::Good {
+                // Nothing was ever good: what was tried stays as it is.
+                let tried = inventory.get(name).into_iter().flatten().map(|(key, _)| key.clone());
+                expected.extend(tried.filter(|key| world.objects.contains_key(key)));
+                continue;
+            }
+            let Some(good) = good else { return Err(format!("app {name} is good at nothing")) };
+            let commit =
+                world.git.commits.iter().find(|commit| commit.trees.get(name) == Some(&good));
+            let content = &commit.ok_or("a good revision that Git never had")?.apps[name];
+            for body in content.files.values() {
+                let key = ObjectKey::of(body).ok_or("a manifest without a name")?;
+                let live = world.objects.get(&key);
+                let live =
+                    live.ok_or_else(|| format!("{key} is missing, in {:?}", record.phase))?;
+                if !declares_the_same(body, &live.body) {
+                    return Err(format!("{key} is not as Git declares it"));
+                }
+                expected.insert(key);
+            }
+            // What a rollback may not delete stays, and stays ours.
+            let kept = inventory.get(name).into_iter().flatten().map(|(key, _)| key.clone());
+            expected.extend(kept.filter(|key| key.is("", "Namespace")));
+        }
+        let ours: BTreeSet<ObjectKey> = world
+            .objects
+            .iter()
+            .filter(|(_, object)| object.is_ours())
+            .map(|(key, _)| key.clone())
+            .collect();
+        match ours.symmetric_difference(&expected).next() {
+            Some(key) if ours.contains(key) => {
+                let phases: Vec<_> =
+                    records.iter().map(|app| (&app.spec.name, &app.phase)).collect();
+                Err(format!("{key} should be gone: {phases:?}"))
+            }
+            Some(key) => Err(format!("{key} is missing, and nobody should have expected it")),
+            None => Ok(()),
+        }
+    })
+}
+
+fn is_sound(world: &World, app: &str, tree: GitId) -> bool {
+    let commit = world.git.commits.iter().find(|commit| commit.trees.get(app) == Some(&tree));
+    commit.is_some_and(|commit| commit.apps[app].is_sound())
+}
+
+/// Everything that Git declares has Git's value; our marks may be there besides.
+fn declares_the_same(declared: &Value, live: &Value) -> bool {
+    match (declared, live) {
+        (Value::Object(declared), Value::Object(live)) => declared
+            .iter()
+            .filter(|(name, _)| *name != REVISION_ANNOTATION)
+            .all(|(name, value)| live.get(name).is_some_and(|live| declares_the_same(value, live))),
+        _ => declared == live,
+    }
+}

@@ -1,0 +1,187 @@
+//! What the compiler does not check: the direction of imports, the size of
+//! files, and words that must not stay.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Beyond this a file is two rooms (docs/ARCHITECTURE.md, "House rules").
+const MAX_LINES: usize = 600;
+
+/// Room → rooms of the same crate that it may import.
+const SHELL: &[(&str, &[&str])] = &[
+    (
+        "cli",
+        &[
+            "daemon",
+            "reconcile",
+            "source",
+            "cluster",
+            "store",
+            "report",
+            "edge",
+            "config",
+            "control",
+            "clock",
+            "metrics",
+        ],
+    ),
+    (
+        "daemon",
+        &[
+            "reconcile",
+            "source",
+            "cluster",
+            "store",
+            "report",
+            "edge",
+            "config",
+            "control",
+            "clock",
+            "metrics",
+        ],
+    ),
+    ("reconcile", &["store", "edge", "config", "control", "clock", "metrics"]),
+    ("report", &["store", "config", "edge"]),
+    ("source", &["config", "edge"]),
+    ("cluster", &["config", "edge"]),
+    ("store", &["config"]),
+    ("edge", &[]),
+    ("config", &[]),
+    ("control", &[]),
+    ("clock", &[]),
+    ("metrics", &[]),
+];
+const CORE: &[(&str, &[&str])] = &[
+    ("cycle", &["plan", "health", "render", "git", "report", "model"]),
+    ("plan", &["model"]),
+    ("health", &["model"]),
+    ("render", &["git", "model"]),
+    ("report", &["model"]),
+    ("git", &["model"]),
+    ("model", &[]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "rs" || extension == "go")
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The rooms that a file names after `crate::`, tests and comments left out.
+fn imported(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut rooms = BTreeSet::new();
+    let mut rest = code;
+    while let Some(at) = rest.find("crate::") {
+        rest = &rest[at + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            for character in list.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => word.clear(),
+                    ':' if depth == 0 && !word.is_empty() => {
+                        rooms.insert(std::mem::take(&mut word));
+                    }
+                    character
+                        if depth == 0 && (character.is_alphanumeric() || character == '_') =>
+                    {
+                        word.push(character);
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            let word: String =
+                rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            rooms.insert(word);
+        }
+    }
+    rooms
+}
+
+fn check(source: &Path, rules: &[(&str, &[&str])]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for path in sources(source) {
+        let inside = path.strip_prefix(source).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
+        let room = first.trim_end_matches(".rs").to_owned();
+        let Some((_, allowed)) = rules.iter().find(|(name, _)| *name == room) else { continue };
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for other in imported(&lines.join("\n")) {
+            let known = rules.iter().any(|(name, _)| *name == other);
+            if known && other != room && !allowed.contains(&other.as_str()) {
+                wrong.push(format!("{} imports crate::{other}", inside.display()));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn imports_flow_down_only() {
+    assert_eq!(check(&root().join("agent/src"), SHELL), Vec::<String>::new());
+    assert_eq!(check(&root().join("agent/core/src"), CORE), Vec::<String>::new());
+}
+
+#[test]
+fn every_room_is_on_the_map() {
+    for (source, rules) in [("agent/src", SHELL), ("agent/core/src", CORE)] {
+        for entry in fs::read_dir(root().join(source)).unwrap() {
+            let name =
+                entry.unwrap().file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
+            let known = rules.iter().any(|(room, _)| *room == name);
+            assert!(known || ["lib", "main"].contains(&name.as_str()), "{source}/{name}");
+        }
+    }
+}
+
+#[test]
+fn no_file_is_two_rooms() {
+    let mut long = Vec::new();
+    for path in ["agent", "tests"].iter().flat_map(|folder| sources(&root().join(folder))) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        if lines > MAX_LINES {
+            long.push(format!("{}: {lines} lines", path.display()));
+        }
+    }
+    assert_eq!(long, Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_left_for_later_in_the_code() {
+    // Split so that this file does not find itself.
+    let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME")];
+    for path in ["agent", "tests"].iter().flat_map(|folder| sources(&root().join(folder))) {
+        let text = fs::read_to_string(&path).unwrap();
+        for word in words {
+            assert!(!text.contains(word), "{} holds {word}", path.display());
+        }
+    }
+}
