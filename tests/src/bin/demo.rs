@@ -146,7 +146,7 @@ async fn set_up(story: &Story) -> Result<Parts> {
         proxy,
         repository,
         receiver,
-        server: server,
+        server,
         _folder: folder,
         _plane: plane,
     })
