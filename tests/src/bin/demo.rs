@@ -140,16 +140,7 @@ async fn set_up(story: &Story) -> Result<Parts> {
     story.tell(
         "A fleet repository, a git server behind a link that can break, and a receiver are up.",
     );
-    Ok(Parts {
-        agent,
-        api,
-        proxy,
-        repository,
-        receiver,
-        server,
-        _folder: folder,
-        _plane: plane,
-    })
+    Ok(Parts { agent, api, proxy, repository, receiver, server, _folder: folder, _plane: plane })
 }
 
 fn all_good(status: &StatusDocument, commit: &str) -> bool {
