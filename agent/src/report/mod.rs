@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use leeward_core::{
     model::Backoff,
-    report::{Delivery, Portion, Verdict, verdict},
+    report::{Delivery, Portion, Refusal, Verdict, verdict},
 };
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -183,14 +183,14 @@ impl Reporter {
 
     /// Sends one request, if there is anything to send, and records what came of it.
     async fn step(&mut self, clock: &impl Fn() -> Timestamp) -> Next {
-        let request = match self.next_request() {
-            Ok(Some(request)) => request,
-            Ok(None) => return self.nothing_to_send(),
+        let (request, waiting) = match self.next_request() {
+            Ok((Some(request), waiting)) => (request, waiting),
+            Ok((None, _)) => return self.nothing_to_send(),
             Err(error) => return self.failed(&error, None, clock),
         };
         self.link_up_seen = self.store.link_up_sequence();
         match self.receiver.post(&request.body).await {
-            Ok(answer) => self.answered(&request, &answer, clock),
+            Ok(answer) => self.answered(&request, &waiting, &answer, clock),
             Err(error) => {
                 if error.may_be_too_much() {
                     self.portion.too_much(request.sequences.len());
@@ -200,16 +200,17 @@ impl Reporter {
         }
     }
 
-    /// The newest state first, when it is due, then events in order.
-    fn next_request(&self) -> Result<Option<Request>, StoreError> {
+    /// The newest state first, when it is due, then events in order; and the
+    /// sequences of all that wait.
+    fn next_request(&self) -> Result<(Option<Request>, Vec<u64>), StoreError> {
         let mut entries = Vec::new();
         if Instant::now() >= self.next_state {
             entries.extend(self.store.outbox_state()?);
         }
         entries.extend(self.store.outbox_head(request::BODY_MAX as u64)?);
         let sequences: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
-        entries.truncate(self.portion.take(&sequences));
-        Ok(Request::of(&entries, &self.cluster))
+        let portion = self.portion.take(&sequences);
+        Ok((Request::of(&entries[portion], &self.cluster), sequences))
     }
 
     fn nothing_to_send(&self) -> Next {
@@ -222,30 +223,39 @@ impl Reporter {
     fn answered(
         &mut self,
         request: &Request,
+        waiting: &[u64],
         answer: &Answer,
         clock: &impl Fn() -> Timestamp,
     ) -> Next {
-        let result = match verdict(answer.status, answer.retry_after) {
+        let sent = &request.sequences;
+        let refusal = match verdict(answer.status, answer.retry_after) {
             Verdict::Later { after } => {
                 return self.failed(&self.receiver.refusal(answer), after, clock);
             }
             Verdict::Acknowledged => {
-                self.portion.accepted(&request.sequences);
                 if request.has_state {
                     self.next_state = Instant::now() + self.pacing.state_interval;
                 }
-                self.store.acknowledge(&request.sequences, clock())
+                if let Err(error) = self.store.acknowledge(sent, clock()) {
+                    // The store cannot forget what was delivered; sending it over and over would not help.
+                    return self.failed(&error, None, clock);
+                }
+                self.portion.accepted(sent);
+                Refusal::Search
             }
-            Verdict::TooLarge if request.sequences.len() > 1 => {
-                self.portion.too_much(request.sequences.len());
-                Ok(())
+            Verdict::TooLarge if sent.len() > 1 => {
+                self.portion.too_much(sent.len());
+                Refusal::Search
             }
             // One event that is too large alone can only be set aside as well.
-            Verdict::TooLarge | Verdict::Refused => {
-                match self.portion.refused(&request.sequences) {
-                    Some(culprit) => self.set_aside(culprit, answer),
-                    None => Ok(()),
-                }
+            Verdict::TooLarge | Verdict::Refused => self.portion.refused(sent),
+            Verdict::Doubted => self.portion.doubted(sent, waiting),
+        };
+        let result = match refusal {
+            Refusal::Search => Ok(()),
+            Refusal::Culprit(culprit) => self.set_aside(culprit, answer),
+            Refusal::Everything => {
+                return self.failed(&self.receiver.refusal(answer), None, clock);
             }
         };
         match result {
@@ -255,7 +265,6 @@ impl Reporter {
                     .send_if_modified(|delivery| std::mem::take(delivery) != Delivery::default());
                 Next::Now
             }
-            // The store cannot forget what was delivered; sending it over and over would not help.
             Err(error) => self.failed(&error, None, clock),
         }
     }

@@ -1,5 +1,5 @@
 //! The agent's binary: `$LEEWARD_BIN`, or built once by the cargo and into the
-//! target folder that built this test.
+//! target folder that built this test; for benches as it is released.
 
 use std::{
     ffi::OsString,
@@ -19,6 +19,18 @@ static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Returns the binary, building it at the first call of this process. Blocks.
 pub fn build() -> Result<PathBuf> {
+    // The whole workspace decides the features of every dependency, as it does
+    // for `cargo test --workspace`; for the agent alone all would be compiled again.
+    build_as("--workspace", |place| place)
+}
+
+/// As `build`, but as it is shipped: optimised, and with no feature that only
+/// tests ask for. Every later call of `build` in this process returns it too.
+pub fn build_release() -> Result<PathBuf> {
+    build_as("--package=leeward", Place::released)
+}
+
+fn build_as(packages: &str, at: impl FnOnce(Place) -> Place) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("LEEWARD_BIN").filter(|given| !given.is_empty()) {
         let given = PathBuf::from(given);
         return given.canonicalize().with_context(|| format!("no {}", given.display()));
@@ -30,7 +42,8 @@ pub fn build() -> Result<PathBuf> {
     let test = std::env::current_exe().context("cannot tell where this test is")?;
     let place = Place::of(&test)
         .with_context(|| format!("{} is not in a target folder", test.display()))?;
-    compile(&place)?;
+    let place = at(place);
+    compile(packages, &place)?;
     let binary = place.profile_folder.join("leeward");
     *built = Some(binary.clone());
     Ok(binary)
@@ -62,15 +75,20 @@ impl Place {
         let target_folder = if triple.is_some() { above.parent()? } else { above }.to_owned();
         Some(Self { triple: triple.map(ToOwned::to_owned), target_folder, profile, profile_folder })
     }
+
+    /// Of the same target folder and triple, in profile `release`.
+    fn released(mut self) -> Self {
+        self.profile_folder.set_file_name("release");
+        "release".clone_into(&mut self.profile);
+        self
+    }
 }
 
-fn compile(place: &Place) -> Result<()> {
+fn compile(packages: &str, place: &Place) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
-    // The whole workspace decides the features of every dependency, as it does
-    // for `cargo test --workspace`; for the agent alone all would be compiled again.
     command
-        .args(["build", "--quiet", "--workspace", "--bin", "leeward", "--profile", &place.profile])
+        .args(["build", "--quiet", packages, "--bin", "leeward", "--profile", &place.profile])
         .arg("--target-dir")
         .arg(&place.target_folder)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -118,5 +136,6 @@ mod tests {
     fn program_beside_the_deps_folder_tells_the_same() {
         let place = Place::of(Path::new("/t/debug/demo")).unwrap();
         assert_eq!((place.profile.as_str(), place.target_folder.to_str()), ("dev", Some("/t")));
+        assert_eq!(place.released().profile_folder, Path::new("/t/release"));
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use leeward_core::model::StatusDocument;
 
-pub use binary::build;
+pub use binary::{build, build_release};
 pub use footprint::Footprint;
 
 use crate::{

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 pub use import::Change;
-pub use monorepo::{CLUSTERS, Layout, cluster_path, monorepo};
+pub use monorepo::{CLUSTERS, Layout, cluster_change, cluster_path, monorepo};
 
 use import::CommitStream;
 

@@ -46,6 +46,12 @@ pub fn cluster_path(layout: Layout, cluster: u32) -> String {
     }
 }
 
+/// What a commit to one cluster changes: one file, to the given version.
+pub fn cluster_change(layout: Layout, cluster: u32, version: u32) -> Change {
+    let (name, content) = manifests::changed_file(cluster, version);
+    Change::write(format!("{}/{name}", cluster_path(layout, cluster)), content)
+}
+
 /// Makes a monorepo of one's own in `root`, as `NAME.git`. Its objects are
 /// shared with the cached one, its commits are its own.
 pub fn monorepo(root: &Path, name: &str, layout: Layout) -> Result<FleetRepo> {
@@ -102,9 +108,7 @@ fn history(layout: Layout) -> Vec<u8> {
         let mut changes = Vec::new();
         for _ in 0..CLUSTERS_A_COMMIT {
             let cluster = u32::try_from(seed.below(u64::from(CLUSTERS))).unwrap_or(0);
-            let folder = cluster_path(layout, cluster);
-            let (name, content) = manifests::changed_file(cluster, commit + 2);
-            changes.push(Change::write(format!("{folder}/{name}"), content));
+            changes.push(cluster_change(layout, cluster, commit + 2));
         }
         at += COMMIT_INTERVAL;
         stream.commit(&format!("Change {CLUSTERS_A_COMMIT} clusters"), at, None, &changes);

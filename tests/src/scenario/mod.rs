@@ -5,6 +5,7 @@
 //! namespace, and how the names of its apps and cluster-scoped objects begin;
 //! so scenarios do not meet.
 
+pub mod damage;
 pub mod objects;
 
 use std::{

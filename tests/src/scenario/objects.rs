@@ -42,6 +42,21 @@ pub fn service(namespace: &str, name: &str, port: u32) -> Value {
     })
 }
 
+/// So many objects, a third each of ConfigMaps, Deployments and Services, of
+/// which the Deployments have this many replicas.
+pub fn thirds(namespace: &str, count: usize, replicas: u32) -> Vec<Value> {
+    let group = |index: usize| {
+        let mut web = deployment(namespace, &format!("web-{index}"), GOOD_IMAGE);
+        web["spec"]["replicas"] = json!(replicas);
+        [
+            config_map(namespace, &format!("map-{index}"), "1"),
+            web,
+            service(namespace, &format!("service-{index}"), 80),
+        ]
+    };
+    (0..count.div_ceil(3)).flat_map(group).take(count).collect()
+}
+
 /// A namespaced kind of the group `GROUP`, which keeps whatever its objects say.
 pub fn definition(group: &str, kind: &str) -> Value {
     let singular = kind.to_lowercase();

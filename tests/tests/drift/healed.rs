@@ -2,49 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use leeward_tests::scenario::{
-    Scenario,
-    objects::{GOOD_IMAGE, config_map, deployment, documents, image, service, text, uid},
+use leeward_tests::{
+    scenario::{
+        Scenario,
+        damage::Damage,
+        objects::{config_map, documents, text, thirds, uid},
+    },
+    weather::percentile,
 };
 use serde_json::{Value, json};
 
+/// `cargo figures drift` has 50.
 const ROUNDS: usize = 10;
-/// Of 200 objects in thirds; the Deployments have no pods, which are not what is measured.
-const THIRD: usize = 67;
 /// The promise is p95 below a second; a busy machine gets five.
 const BOUND: Duration = Duration::from_secs(5);
-
-fn objects(namespace: &str) -> Vec<Value> {
-    (0..THIRD)
-        .flat_map(|index| {
-            let mut web = deployment(namespace, &format!("web-{index}"), GOOD_IMAGE);
-            web["spec"]["replicas"] = json!(0);
-            [
-                config_map(namespace, &format!("map-{index}"), "1"),
-                web,
-                service(namespace, &format!("service-{index}"), 80),
-            ]
-        })
-        .take(200)
-        .collect()
-}
-
-fn percentile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort_unstable();
-    times[(times.len() * percent).div_ceil(100).saturating_sub(1)]
-}
-
-/// Prints p50 and p95, and checks the latter.
-fn judge(what: &str, mut times: Vec<Duration>) {
-    let (median, p95) = (percentile(&mut times, 50), percentile(&mut times, 95));
-    println!("{what}, {} times: p50 {median:?}, p95 {p95:?}", times.len());
-    assert!(p95 < BOUND, "{what}: {times:?}");
-}
 
 #[tokio::test]
 async fn edited_and_deleted_objects_among_200_are_healed_at_once_again_and_again() {
     let name = "drift-200";
-    let all = objects(name);
+    // No pods: they are not what is measured.
+    let all = thirds(name, 200, 0);
     let files = [("all.yaml", documents(&all))];
     let options = |options: leeward_tests::agent::AgentOptions| options.set("apply.timeout", "60s");
     let Some(mut scenario) = Scenario::start(name, &files, options).await.unwrap() else { return };
@@ -54,38 +31,21 @@ async fn edited_and_deleted_objects_among_200_are_healed_at_once_again_and_again
     let healed_before = status.apps[0].drift.healed;
 
     let (map, web, port) = (&all[0], &all[1], &all[2]);
-    let mut edits = Vec::new();
-    for round in 0..ROUNDS {
-        scenario.meddle(map, &json!({ "data": { "key": format!("edit {round}") } })).await.unwrap();
-        let started = Instant::now();
-        scenario.wait_live(map, |live| text(live, "/data/key") == "1").await.unwrap();
-        edits.push(started.elapsed());
-    }
-    judge("edited data of a ConfigMap", edits);
-
-    let mut edits = Vec::new();
-    for round in 0..ROUNDS {
-        let path = format!("edited:{round}");
-        let patch = json!([{
-            "op": "replace", "path": "/spec/template/spec/containers/0/image", "value": path,
-        }]);
-        scenario.patch(web, &patch).await.unwrap();
-        let started = Instant::now();
-        scenario.wait_live(web, |live| image(live) == GOOD_IMAGE).await.unwrap();
-        edits.push(started.elapsed());
-    }
-    judge("edited image of a Deployment", edits);
-
-    for (what, manifest) in [("ConfigMap", map), ("Deployment", web), ("Service", port)] {
-        let mut deletions = Vec::new();
-        for _ in 0..ROUNDS {
-            let before = uid(&scenario.live(manifest).await.unwrap().unwrap());
-            scenario.remove(manifest).await.unwrap();
-            let started = Instant::now();
-            scenario.wait_live(manifest, |live| uid(live) != before).await.unwrap();
-            deletions.push(started.elapsed());
+    let damages = [
+        (Damage::EditedData, map),
+        (Damage::EditedImage, web),
+        (Damage::Deleted, map),
+        (Damage::Deleted, web),
+        (Damage::Deleted, port),
+    ];
+    for (damage, manifest) in damages {
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            times.push(damage.healed_after(&scenario, manifest, round).await.unwrap());
         }
-        judge(&format!("deleted {what}"), deletions);
+        let (median, p95) = (percentile(times.clone(), 50), percentile(times.clone(), 95));
+        println!("{damage:?} {}: p50 {median:?}, p95 {p95:?}", manifest["kind"]);
+        assert!(p95 < BOUND, "{damage:?} {}: {times:?}", manifest["kind"]);
     }
 
     let expected = healed_before + 5 * ROUNDS as u64;

@@ -1,6 +1,6 @@
 //! What an answer of the receiver means, and how many events go into the next request.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use jiff::Timestamp;
 
@@ -30,19 +30,20 @@ pub enum Verdict {
     TooLarge,
     /// One of the events is not to the receiver's taste.
     Refused,
+    /// One of the events, or all that we ever send: 401, 403, 404, 405 and 407
+    /// may be about our credentials or the address. Whether another event gets
+    /// through tells; without that an expired token would empty the outbox.
+    Doubted,
 }
 
 /// Judges an answer by its status and `Retry-After` header.
-///
-/// 401, 403, 404, 405 and 407 say something about our credentials or about the
-/// address, whatever is sent; setting events aside one by one for them would
-/// throw the whole outbox away because a token expired.
 pub fn verdict(status: u16, retry_after: Option<Duration>) -> Verdict {
     let after = retry_after.map(|delay| delay.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX));
     match status {
         200..=299 => Verdict::Acknowledged,
         413 => Verdict::TooLarge,
-        401 | 403 | 404 | 405 | 407 | 408 | 425 | 429 => Verdict::Later { after },
+        408 | 425 | 429 => Verdict::Later { after },
+        401 | 403 | 404 | 405 | 407 => Verdict::Doubted,
         400..=499 => Verdict::Refused,
         _ => Verdict::Later { after },
     }
@@ -75,7 +76,18 @@ pub fn accepts_zstd(header: &str) -> bool {
 /// Successes in a row after which a portion that was cut is doubled again.
 const GROW_AFTER: u32 = 8;
 
-/// How many of the waiting events go into the next request.
+/// What comes after a batch that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Send what `take` says next; it gets closer to the culprit.
+    Search,
+    /// It stood alone and is the culprit.
+    Culprit(u64),
+    /// Whatever is sent is refused: the same again, later.
+    Everything,
+}
+
+/// Which of the waiting events go into the next request.
 ///
 /// Halved when a request was too large or did not get through (a weak link may
 /// carry only so much at once), and searched by halves when one event in it was
@@ -87,22 +99,43 @@ pub struct Portion {
     accepted: u32,
     /// The last batch that was refused; the culprit is in it.
     suspects: Vec<u64>,
+    doubt: Option<Doubt>,
+}
+
+/// An event that was refused alone, by an answer that may be about everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doubt {
+    event: u64,
+    /// Another one got through since; before that the next one is sent in its stead.
+    others_pass: bool,
 }
 
 impl Portion {
-    /// Returns how many of `waiting` (their sequences, in sending order) to send.
-    pub fn take(&self, waiting: &[u64]) -> usize {
+    /// Returns which of `waiting` (their sequences, in sending order) to send.
+    pub fn take(&self, waiting: &[u64]) -> Range<usize> {
+        if let Some(doubt) = self.doubt
+            && let Some(place) = waiting.iter().position(|one| *one == doubt.event)
+        {
+            let place = if doubt.others_pass { place } else { place + 1 };
+            if place < waiting.len() {
+                return place..place + 1;
+            }
+        }
         let most = self.most.unwrap_or(usize::MAX).min(waiting.len());
         let suspects = waiting.iter().take_while(|one| self.suspects.contains(one)).count();
         match suspects {
-            0 => most,
-            _ => most.min(suspects.div_ceil(2)),
+            0 => 0..most,
+            _ => 0..most.min(suspects.div_ceil(2)),
         }
     }
 
     /// The receiver took the batch.
     pub fn accepted(&mut self, sent: &[u64]) {
         self.suspects.retain(|one| !sent.contains(one));
+        self.doubt = self
+            .doubt
+            .filter(|doubt| !sent.contains(&doubt.event))
+            .map(|doubt| Doubt { others_pass: true, ..doubt });
         self.accepted += 1;
         if self.accepted >= GROW_AFTER {
             self.accepted = 0;
@@ -116,15 +149,38 @@ impl Portion {
         self.most = Some((sent / 2).max(1));
     }
 
-    /// The batch was refused. Returns the culprit when it stood alone.
-    pub fn refused(&mut self, sent: &[u64]) -> Option<u64> {
+    /// The batch was refused, by an answer that says that an event is at fault.
+    pub fn refused(&mut self, sent: &[u64]) -> Refusal {
         self.accepted = 0;
-        if let [culprit] = sent {
-            self.suspects.retain(|one| one != culprit);
-            return Some(*culprit);
+        let [culprit] = sent else {
+            self.suspects = sent.to_vec();
+            return Refusal::Search;
+        };
+        self.suspects.retain(|one| one != culprit);
+        Refusal::Culprit(*culprit)
+    }
+
+    /// The batch was refused, by an answer that may be about everything.
+    /// `waiting` is as for `take`.
+    pub fn doubted(&mut self, sent: &[u64], waiting: &[u64]) -> Refusal {
+        let [alone] = *sent else { return self.refused(sent) };
+        self.accepted = 0;
+        match self.doubt.take() {
+            Some(doubt) if doubt.event == alone && doubt.others_pass => self.refused(sent),
+            Some(doubt) if doubt.event != alone && !doubt.others_pass => {
+                // Until something gets through, no more than one is sent.
+                self.suspects = vec![doubt.event];
+                Refusal::Everything
+            }
+            _ => {
+                self.suspects = vec![alone];
+                if waiting.last() == Some(&alone) {
+                    return Refusal::Everything;
+                }
+                self.doubt = Some(Doubt { event: alone, others_pass: false });
+                Refusal::Search
+            }
         }
-        self.suspects = sent.to_vec();
-        None
     }
 }
 
@@ -139,7 +195,8 @@ mod tests {
             (200, Verdict::Acknowledged),
             (204, Verdict::Acknowledged),
             (400, Verdict::Refused),
-            (401, later),
+            (401, Verdict::Doubted),
+            (404, Verdict::Doubted),
             (408, later),
             (413, Verdict::TooLarge),
             (422, Verdict::Refused),
@@ -179,41 +236,73 @@ mod tests {
         assert!(!accepts_zstd(""));
     }
 
-    /// Sends `count` events to a receiver that refuses `poison`; returns how
-    /// many requests it took, and who was set aside.
-    fn deliver(count: u64, poison: &[u64]) -> (usize, Vec<u64>) {
+    /// Sends `count` events to a receiver that refuses `poison` with `status`; returns
+    /// how many requests it took, who was set aside, and who waits for better times.
+    fn deliver(count: u64, poison: &[u64], status: u16) -> (usize, Vec<u64>, Vec<u64>) {
         let mut portion = Portion::default();
         let mut waiting: Vec<u64> = (1..=count).collect();
         let (mut requests, mut aside) = (0, Vec::new());
         while !waiting.is_empty() {
             requests += 1;
-            let sent = waiting[..portion.take(&waiting)].to_vec();
-            if sent.iter().any(|one| poison.contains(one)) {
-                if let Some(culprit) = portion.refused(&sent) {
+            let sent = waiting[portion.take(&waiting)].to_vec();
+            let refusal = if sent.iter().any(|one| poison.contains(one)) {
+                match verdict(status, None) {
+                    Verdict::Doubted => portion.doubted(&sent, &waiting),
+                    _ => portion.refused(&sent),
+                }
+            } else {
+                waiting.retain(|one| !sent.contains(one));
+                portion.accepted(&sent);
+                Refusal::Search
+            };
+            match refusal {
+                Refusal::Search => {}
+                Refusal::Culprit(culprit) => {
                     aside.push(culprit);
                     waiting.retain(|one| *one != culprit);
                 }
-            } else {
-                portion.accepted(&sent);
-                waiting.drain(..sent.len());
+                Refusal::Everything => break,
             }
         }
-        (requests, aside)
+        (requests, aside, waiting)
     }
 
     #[test]
     fn one_refused_event_among_many_is_found_by_halves() {
-        for poison in [1, 500, 777, 1000] {
-            let (requests, aside) = deliver(1000, &[poison]);
-            assert_eq!(aside, [poison]);
+        for (poison, status) in [(1, 400), (500, 422), (777, 400), (1000, 400), (500, 403)] {
+            let (requests, aside, waiting) = deliver(1000, &[poison], status);
+            assert_eq!((aside, waiting), (vec![poison], vec![]));
             assert!(requests <= 24, "{requests} requests for {poison}");
         }
     }
 
     #[test]
     fn every_refused_event_is_set_aside_and_the_rest_go_on() {
-        assert_eq!(deliver(64, &[3, 4, 40, 64]).1, [3, 4, 40, 64]);
-        assert_eq!(deliver(1, &[1]), (1, vec![1]));
+        for status in [400, 404] {
+            assert_eq!(deliver(64, &[3, 20, 40, 63], status).1, [3, 20, 40, 63]);
+        }
+        assert_eq!(deliver(1, &[1], 400), (1, vec![1], vec![]));
+    }
+
+    #[test]
+    fn expired_token_sets_nothing_aside_and_costs_two_small_requests_a_try() {
+        let all: Vec<u64> = (1..=64).collect();
+        let (_, aside, waiting) = deliver(64, &all, 401);
+        assert_eq!((aside, waiting), (vec![], all.clone()));
+
+        let mut portion = Portion::default();
+        while portion.doubted(&all[portion.take(&all)].to_vec(), &all) != Refusal::Everything {}
+        assert_eq!(portion.take(&all), 0..1);
+        assert_eq!(portion.doubted(&all[..1], &all), Refusal::Search);
+        assert_eq!(portion.take(&all), 1..2);
+        assert_eq!(portion.doubted(&all[1..2], &all), Refusal::Everything);
+        portion.accepted(&all[..1]);
+        assert_eq!(portion.take(&all[1..]), 0..63);
+    }
+
+    #[test]
+    fn refused_event_that_nothing_follows_waits_for_proof() {
+        assert_eq!(deliver(3, &[3], 403), (3, vec![], vec![3]));
     }
 
     #[test]
@@ -222,10 +311,10 @@ mod tests {
         let waiting: Vec<u64> = (0..100).collect();
         portion.too_much(100);
         portion.too_much(50);
-        assert_eq!(portion.take(&waiting), 25);
+        assert_eq!(portion.take(&waiting), 0..25);
         for _ in 0..GROW_AFTER {
             portion.accepted(&[]);
         }
-        assert_eq!(portion.take(&waiting), 50);
+        assert_eq!(portion.take(&waiting), 0..50);
     }
 }

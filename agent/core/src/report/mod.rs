@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use delivery::{
-    Delivery, Portion, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Verdict, accepts_zstd, retry_after,
-    verdict,
+    Delivery, Portion, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Refusal, Verdict, accepts_zstd,
+    retry_after, verdict,
 };
 pub use fold::{Fold, Relief, Weighed, gap_event, relieve, sameness};
 pub use shrink::shrink;

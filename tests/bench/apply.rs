@@ -1,0 +1,139 @@
+//! From nothing to all healthy: the agent, with its fetch and its preflight of
+//! every object, beside raw server-side applies of the same objects.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use leeward_tests::{
+    controlplane::{Api, ControlPlane, ControlPlaneOptions},
+    scenario::{
+        MEDDLER, Scenario, is_good_at,
+        objects::{documents, is_rolled_out, namespace, thirds},
+    },
+    weather::median,
+};
+use serde_json::{Value, json};
+
+use crate::report::{self, Promises};
+
+pub(crate) const SIZES: [usize; 3] = [10, 100, 1000];
+/// Raw applies under way at once.
+const RAW_IN_FLIGHT: usize = 16;
+/// Of the raw applies' time.
+const RATIO: f64 = 1.2;
+/// Seconds from the fetch of one change to a healthy rollout.
+const CHANGE_SECONDS: f64 = 1.0;
+const CHANGES: u32 = 5;
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Looking costs the API server something too: a fiftieth of what is measured, at least this.
+const LOOK: Duration = Duration::from_millis(20);
+const NAME: &str = "figures-apply";
+
+pub(crate) async fn run(promises: &mut Promises, sizes: &[usize], rounds: usize) -> Result<()> {
+    report::title(&format!("Apply: start to all healthy, medians of {rounds}"));
+    for objects in sizes {
+        let (mut raw, mut ours, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..rounds {
+            report::doing(&format!("{objects} objects, round {} of {rounds}", round + 1));
+            raw.push(raw_applies(*objects).await.context("raw applies")?);
+            let (took, changed) = agent(*objects).await.context("agent")?;
+            ours.push(took);
+            changes.extend(changed);
+        }
+        let [raw, ours] = [raw, ours].map(|times| median(times).as_secs_f64());
+        report::figure(&format!("{objects} objects, raw applies"), &format!("{raw:.2} s"));
+        report::figure(&format!("{objects} objects, leeward"), &format!("{ours:.2} s"));
+        promises.at_most(&format!("{objects} objects, ratio"), ours / raw, RATIO, "");
+        let change = median(changes).as_secs_f64();
+        let what = format!("one changed among {objects}: fetched to healthy");
+        promises.at_most(&what, change, CHANGE_SECONDS, "s");
+    }
+    Ok(())
+}
+
+async fn raw_applies(objects: usize) -> Result<Duration> {
+    let plane = ControlPlane::start(ControlPlaneOptions::default()).await?;
+    let api = plane.api().await?;
+    api.apply(&namespace(NAME), MEDDLER).await?;
+    let manifests = thirds(NAME, objects, 1);
+    // Kinds are looked up once, before the clock starts: `kubectl` has them in a cache.
+    for manifest in manifests.iter().take(3) {
+        api.path_of(manifest).await?;
+    }
+    let started = Instant::now();
+    let applies = stream::iter(&manifests).map(|manifest| api.apply(manifest, MEDDLER));
+    applies.buffer_unordered(RAW_IN_FLIGHT).try_for_each(|_| async { Ok(()) }).await?;
+    all_healthy(&api, &manifests, started).await
+}
+
+/// How long the agent took to healthy; and then, for single changes, from each
+/// one's fetch to its being rolled out.
+async fn agent(objects: usize) -> Result<(Duration, Vec<Duration>)> {
+    let plane = ControlPlane::start(ControlPlaneOptions::default()).await?;
+    let manifests = thirds(NAME, objects, 1);
+    let files = [("all.yaml", documents(&manifests))];
+    let options = |options: leeward_tests::agent::AgentOptions| options.set("apply.timeout", "5m");
+    let mut scenario = Scenario::prepare_on(&plane, NAME, &files, options).await?;
+    scenario.api.apply(&namespace(NAME), MEDDLER).await?;
+    let started = Instant::now();
+    scenario.agent.start_again()?;
+    let took = all_healthy(&scenario.api, &manifests, started).await?;
+    let mut head = scenario.repository.head()?.context("no commit")?;
+    let mut changes = Vec::new();
+    for number in 0..CHANGES {
+        settle(&mut scenario, &head).await?;
+        let mut changed = manifests.clone();
+        changed[1]["spec"]["template"]["metadata"]["annotations"] =
+            json!({ "n": number.to_string() });
+        head = scenario.commit(&[("all.yaml", documents(&changed))])?;
+        let pointer = "/spec/template/metadata/annotations/n";
+        scenario
+            .wait_live(&changed[1], |live| {
+                live.pointer(pointer) == changed[1].pointer(pointer) && is_rolled_out(live)
+            })
+            .await?;
+        let done = Timestamp::now();
+        let status = scenario.agent.status().await?;
+        let fetched = status.source.fetched_at.context("nothing was fetched")?;
+        changes.push(Duration::try_from(done.duration_since(fetched)).unwrap_or_default());
+    }
+    Ok((took, changes))
+}
+
+async fn settle(scenario: &mut Scenario, head: &str) -> Result<()> {
+    let good = |app: &leeward_core::model::AppStatus| is_good_at(app, head);
+    scenario.agent.wait_status(TIMEOUT, |status| status.apps.iter().any(good)).await.map(drop)
+}
+
+/// Waits until every Deployment is rolled out and everything else is there.
+async fn all_healthy(api: &Api, manifests: &[Value], started: Instant) -> Result<Duration> {
+    let lists = [
+        ("Deployment", format!("/apis/apps/v1/namespaces/{NAME}/deployments")),
+        ("ConfigMap", format!("/api/v1/namespaces/{NAME}/configmaps")),
+        ("Service", format!("/api/v1/namespaces/{NAME}/services")),
+    ];
+    for (kind, path) in lists {
+        let wanted: Vec<&str> = manifests
+            .iter()
+            .filter(|manifest| manifest["kind"] == kind)
+            .filter_map(|manifest| manifest["metadata"]["name"].as_str())
+            .collect();
+        loop {
+            let listed = api.list(&path).await?;
+            let ready = |name: &&str| {
+                let found = listed.iter().find(|live| live["metadata"]["name"] == *name);
+                found.is_some_and(|live| kind != "Deployment" || is_rolled_out(live))
+            };
+            if wanted.iter().all(ready) {
+                break;
+            }
+            if started.elapsed() > TIMEOUT {
+                bail!("not every {kind} is healthy after {TIMEOUT:?}");
+            }
+            tokio::time::sleep((started.elapsed() / 50).max(LOOK)).await;
+        }
+    }
+    Ok(started.elapsed())
+}
