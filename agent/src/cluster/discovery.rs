@@ -93,6 +93,16 @@ impl Discovery {
         self.known(kind).ok_or_else(|| ClusterFault::UnknownKind(kind.clone()))
     }
 
+    /// Asks for all kinds before anybody needs one. What does not succeed is asked when it is needed.
+    pub(super) async fn warm_up(&self, transport: &Transport) {
+        let _one_at_a_time = self.refreshing.lock().await;
+        if self.is_whole_due(Instant::now())
+            && let Err(fault) = self.refresh_whole(transport).await
+        {
+            tracing::debug!(%fault, "Cannot learn the kinds of the cluster yet.");
+        }
+    }
+
     /// Which of `kinds` are served, and their scopes.
     pub(super) async fn scopes(
         &self,
@@ -160,24 +170,29 @@ impl Discovery {
     /// whole, but never denies one that it does serve.
     async fn refresh(&self, transport: &Transport, kind: &KindVersion) -> Result<(), ClusterFault> {
         if self.is_whole_due(Instant::now()) {
-            let (core, groups) =
-                futures::future::try_join(ask(transport, "/api"), ask(transport, "/apis")).await?;
-            let core = core.as_deref().and_then(parse_aggregated);
-            let groups = groups.as_deref().and_then(parse_aggregated);
-            let mut table = self.table();
-            if let (Some(mut resources), Some(groups)) = (core, groups) {
-                resources.extend(groups);
-                table.resources = resources;
-                table.whole = Some(Instant::now());
-            } else {
-                table.one_by_one = true;
-            }
+            self.refresh_whole(transport).await?;
         }
         if self.known(kind).is_none()
             && let Some(list) = ask(transport, &path::group_version(kind)).await?
         {
             let resources = parse_one_by_one(&list, kind);
             self.table().resources.extend(resources);
+        }
+        Ok(())
+    }
+
+    async fn refresh_whole(&self, transport: &Transport) -> Result<(), ClusterFault> {
+        let (core, groups) =
+            futures::future::try_join(ask(transport, "/api"), ask(transport, "/apis")).await?;
+        let core = core.as_deref().and_then(parse_aggregated);
+        let groups = groups.as_deref().and_then(parse_aggregated);
+        let mut table = self.table();
+        if let (Some(mut resources), Some(groups)) = (core, groups) {
+            resources.extend(groups);
+            table.resources = resources;
+            table.whole = Some(Instant::now());
+        } else {
+            table.one_by_one = true;
         }
         Ok(())
     }

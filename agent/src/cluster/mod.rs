@@ -104,11 +104,17 @@ impl Kubernetes {
                     None => std::future::pending().await,
                 }
             };
+            let warming_up = async {
+                // While the first revision is fetched there is time for this.
+                inner.discovery.warm_up(&inner.transport).await;
+                std::future::pending::<()>().await;
+            };
             tokio::select! {
                 // What the others are doing is best effort, and ends with the process.
                 () = inner.sightings.closed() => {}
                 () = watch::serve(Arc::clone(&inner)) => {}
                 () = announcing => {}
+                () = warming_up => {}
                 () = inner.transport.look_out() => {}
             }
         }

@@ -210,9 +210,17 @@ impl<C: Cluster> Reconciler<C> {
         let kinds: BTreeSet<KindVersion> =
             desired.manifests.iter().map(super::desired::kind_version).collect();
         let selector = format!("{}={}", leeward_core::model::APP_LABEL, spec.name);
+        let lists: Vec<_> = stream::iter(kinds)
+            .map(async |kind| {
+                let listed = self.cluster.list(&kind, "", &selector).await;
+                (kind, listed)
+            })
+            .buffered(IN_FLIGHT)
+            .collect()
+            .await;
         let mut batch = crate::store::Batch::default();
-        for kind in kinds {
-            let objects = match self.cluster.list(&kind, "", &selector).await {
+        for (kind, listed) in lists {
+            let objects = match listed {
                 Ok(objects) => objects,
                 Err(ClusterFault::UnknownKind(_) | ClusterFault::NotFound { .. }) => continue,
                 Err(fault) => return Err(AppEvent::Obstacle { message: fault.to_string() }),

@@ -21,11 +21,14 @@ pub const CLUSTERS: u32 = 2000;
 /// Shards of the sharded layout, and clusters in each but the last.
 const SHARD_CLUSTERS: u32 = 45;
 /// Part of the cache's key: raise it when anything here or in `manifests` changes.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// Pictures, archives and other things that no manifest refers to.
 const BALLAST_FILES: u32 = 80;
 const BALLAST_FILE_BYTES: usize = 512 * 1024;
-/// Commits after the first, each of a few clusters.
+/// Clusters in the first commit, and in each that adds some: a fleet grows.
+const FIRST_CLUSTERS: u32 = 500;
+const CLUSTERS_A_GROWTH: u32 = 100;
+/// Commits after the last growth, each of a few clusters.
 const LATER_COMMITS: u32 = 60;
 const CLUSTERS_A_COMMIT: u32 = 5;
 
@@ -91,12 +94,7 @@ fn cached(layout: Layout) -> Result<PathBuf> {
 fn history(layout: Layout) -> Vec<u8> {
     let mut seed = Seed::new(2000);
     let mut first = vec![Change::write("README.md", "# Fleet\n\nOne folder a cluster.\n")];
-    for cluster in 0..CLUSTERS {
-        let folder = cluster_path(layout, cluster);
-        for (name, content) in manifests::of_cluster(cluster, 1) {
-            first.push(Change::write(format!("{folder}/{name}"), content));
-        }
-    }
+    first.extend(clusters(layout, 0..FIRST_CLUSTERS));
     for file in 0..BALLAST_FILES {
         let path = format!("media/{:02}/picture-{file:03}.bin", file / 10);
         first.push(Change::write(path, seed.bytes(BALLAST_FILE_BYTES)));
@@ -104,6 +102,11 @@ fn history(layout: Layout) -> Vec<u8> {
     let mut stream = CommitStream::new();
     let mut at = FIRST_COMMIT_AT;
     stream.commit("Found the fleet", at, None, &first);
+    for from in (FIRST_CLUSTERS..CLUSTERS).step_by(CLUSTERS_A_GROWTH as usize) {
+        at += COMMIT_INTERVAL;
+        let more = clusters(layout, from..CLUSTERS.min(from + CLUSTERS_A_GROWTH));
+        stream.commit("More clusters", at, None, &more);
+    }
     for commit in 0..LATER_COMMITS {
         let mut changes = Vec::new();
         for _ in 0..CLUSTERS_A_COMMIT {
@@ -114,6 +117,16 @@ fn history(layout: Layout) -> Vec<u8> {
         stream.commit(&format!("Change {CLUSTERS_A_COMMIT} clusters"), at, None, &changes);
     }
     stream.finish()
+}
+
+/// All files of some clusters.
+fn clusters(layout: Layout, clusters: std::ops::Range<u32>) -> Vec<Change> {
+    let of_one = |cluster| {
+        let folder = cluster_path(layout, cluster);
+        let files = manifests::of_cluster(cluster, 1).into_iter();
+        files.map(move |(name, content)| Change::write(format!("{folder}/{name}"), content))
+    };
+    clusters.flat_map(of_one).collect()
 }
 
 #[cfg(test)]
