@@ -291,7 +291,7 @@ mod tests {
         assert_eq!((aside, waiting), (vec![], all.clone()));
 
         let mut portion = Portion::default();
-        while portion.doubted(&all[portion.take(&all)].to_vec(), &all) != Refusal::Everything {}
+        while portion.doubted(&all[portion.take(&all)], &all) != Refusal::Everything {}
         assert_eq!(portion.take(&all), 0..1);
         assert_eq!(portion.doubted(&all[..1], &all), Refusal::Search);
         assert_eq!(portion.take(&all), 1..2);
