@@ -152,7 +152,11 @@ fn prepared(
     });
     Ok(Desired {
         unknown: unknown.collect(),
-        manifests: scoped.manifests.iter().map(|one| stamped(one, &app.name, &commit)).collect(),
+        manifests: scoped
+            .manifests
+            .into_iter()
+            .map(|one| stamped(one, &app.name, &commit))
+            .collect(),
         marks,
         ignored,
     })
@@ -197,10 +201,11 @@ impl<C: Cluster> Reconciler<C> {
             kind: Kind::new("autoscaling", "HorizontalPodAutoscaler"),
             version: "v2".to_owned(),
         };
-        match self.cluster.list(&kind, "", "").await {
+        let mut found = Vec::new();
+        match self.cluster.list(&kind, "", "", |autoscaler| found.push(autoscaler)).await {
             // A cluster without the kind, or a role without the right, has none for us.
             Err(ClusterFault::UnknownKind(_) | ClusterFault::Forbidden { .. }) => Ok(Vec::new()),
-            answer => answer,
+            answer => answer.map(|()| found),
         }
     }
 }
