@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use leeward_core::model::{AppStatus, PhaseName};
+use leeward_core::model::{AppStatus, GitId, PhaseName};
 use leeward_tests::scenario::{
     Scenario, is_good_at,
     objects::{
@@ -124,13 +124,9 @@ async fn pods_that_never_come_up(name: &str, bad_image: &str, evidence: &str) {
     let others = shop.scenario.versions(&shop.others).await.unwrap();
     let started = Instant::now();
     let bad = shop.commit(&shop.with_image(bad_image), "2");
-    let app = shop.shop.clone();
-    shop.scenario
-        .wait_app(&app, |app| {
-            app.candidate.as_ref().is_some_and(|one| one.commit.to_string() == bad)
-        })
-        .await
-        .unwrap();
+    // Fetched; by now it may be gone again, which takes no 200 ms.
+    let fetched = |commit: GitId| commit.to_string() == bad;
+    shop.scenario.wait(|status| status.source.commit.is_some_and(fetched)).await.unwrap();
     shop.scenario.server.stop().await;
     let back = shop.back_from(&bad).await;
     let took = started.elapsed();
