@@ -8,7 +8,9 @@ use std::{
 use futures::{StreamExt, stream};
 use leeward_core::{
     cycle::{AppEvent, AppHealth, Phase},
-    health::{Health, PodQuery, Verdict, assess, needs_pods, roll_up, watches_health},
+    health::{
+        Health, PodQuery, Verdict, assess, assess_candidate, needs_pods, roll_up, watches_health,
+    },
     model::{
         APP_LABEL, AppName, ClusterFault, InventoryEntry, Kind, KindVersion, ObjectKey, Seen,
         Sighting, Uptime, owned_digest,
@@ -200,6 +202,14 @@ impl<C: Cluster> Reconciler<C> {
             let kind = KindVersion { kind: key.kind(), version: entry.version };
             by_kind.entry(kind).or_default().push(key.clone());
         }
+        let candidate = self.apps.get(name).and_then(|app| match &app.record.phase {
+            Phase::Applying { target } | Phase::Probation { target } => Some(target.commit),
+            _ => None,
+        });
+        let assess = |live: &Value, pods: &[Value]| match &candidate {
+            Some(commit) => assess_candidate(live, pods, commit),
+            None => assess(live, pods),
+        };
         let mut verdicts = Vec::new();
         let mut pods_wanted = Vec::new();
         for (kind, keys) in by_kind {
