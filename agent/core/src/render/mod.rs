@@ -10,13 +10,15 @@ mod ignore;
 mod object;
 mod plain;
 mod tree;
-pub mod yaml;
 
 use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, apps};
 pub use plain::{IGNORE_FILE, Limits, plain};
 pub use tree::{TreeFiles, subtree};
+
+/// The tree that manifests are read into is the kustomizer's, so that both read alike.
+pub use leeward_kustomize::yaml;
 
 use crate::model::{Manifest, ObjectFault};
 

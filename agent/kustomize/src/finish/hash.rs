@@ -1,0 +1,165 @@
+//! The suffix that changes with the content.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    error::{Outcome, Problem},
+    resmap::ResMap,
+    resource::Resource,
+    yaml::{Dialect, Node},
+};
+
+/// Characters of the suffix.
+const LENGTH: usize = 10;
+
+pub(crate) fn add_hashes(map: &mut ResMap) -> Outcome<()> {
+    for resource in map.list.iter_mut().filter(|resource| resource.needs_hash) {
+        let suffix = hash(resource);
+        let suffix = resource.locate(suffix)?;
+        resource.remember();
+        let name = format!("{}-{suffix}", resource.name());
+        resource.set_name(&name);
+    }
+    Ok(())
+}
+
+/// Of the JSON that upstream hashes: its keys in order, and no name, although
+/// upstream means to have one in it.
+fn hash(resource: &Resource) -> Outcome<String> {
+    let node = &resource.node;
+    let mut fields: Vec<(&str, Option<String>)> = match resource.kind() {
+        "ConfigMap" => vec![
+            ("binaryData", mapping(node, "binaryData")?),
+            ("data", Some(any(node, "data")?)),
+            ("kind", Some(go_json_string("ConfigMap"))),
+            ("name", Some(go_json_string(""))),
+        ],
+        "Secret" => vec![
+            ("data", Some(any(node, "data")?)),
+            ("kind", Some(go_json_string("Secret"))),
+            ("name", Some(go_json_string(""))),
+            ("stringData", mapping(node, "stringData")?),
+            ("type", Some(any(node, "type")?)),
+        ],
+        _ => {
+            let value = json(node)?;
+            return Ok(encode(&go_json(&value)));
+        }
+    };
+    fields.retain(|(_, value)| value.is_some());
+    let mut text = String::from("{");
+    for (at, (key, value)) in fields.into_iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        let _ = write!(text, "{comma}{}:{}", go_json_string(key), value.unwrap_or_default());
+    }
+    text.push('}');
+    Ok(encode(&text))
+}
+
+fn mapping(node: &Node, field: &str) -> Outcome<Option<String>> {
+    match node.get(field).filter(|value| value.is_mapping()) {
+        None => Ok(None),
+        Some(value) => Ok(Some(go_json(&json(value)?))),
+    }
+}
+
+fn any(node: &Node, field: &str) -> Outcome<String> {
+    match node.get(field) {
+        None => Ok(go_json_string("")),
+        Some(value) if value.is_mapping() => Ok(go_json(&json(value)?)),
+        Some(value) if value.is_sequence() => Ok("null".to_owned()),
+        Some(value) => Ok(go_json_string(value.raw())),
+    }
+}
+
+fn json(node: &Node) -> Outcome<serde_json::Value> {
+    node.clone().into_json(Dialect::Kustomize).map_err(|errors| {
+        errors
+            .into_iter()
+            .next()
+            .map_or_else(|| Problem::Empty.into(), Box::<crate::BuildError>::from)
+    })
+}
+
+fn encode(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut hex = String::with_capacity(64);
+    for byte in digest {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    // No vowels, and nothing that reads as another.
+    let letter = |c| match c {
+        '0' => 'g',
+        '1' => 'h',
+        '3' => 'k',
+        'a' => 'm',
+        'e' => 't',
+        other => other,
+    };
+    hex.chars().take(LENGTH).map(letter).collect()
+}
+
+/// JSON as Go writes it: keys in order, nothing between.
+fn go_json(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            let entries: Vec<String> = entries
+                .into_iter()
+                .map(|(key, value)| format!("{}:{}", go_json_string(key), go_json(value)))
+                .collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        serde_json::Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_json).collect();
+            format!("[{}]", items.join(","))
+        }
+        serde_json::Value::String(text) => go_json_string(text),
+        other => other.to_string(),
+    }
+}
+
+/// A JSON string as Go writes it: safe within HTML.
+pub(crate) fn go_json_string(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\u{8}' => json.push_str("\\b"),
+            '\u{c}' => json.push_str("\\f"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_config_map_has_the_suffix_that_upstream_gives_it() {
+        let text = r#"{"data":"","kind":"ConfigMap","name":""}"#;
+        assert_eq!(encode(text), "6ct58987ht");
+    }
+
+    #[test]
+    fn strings_are_escaped_as_go_does() {
+        assert_eq!(
+            go_json_string("a<b>&\u{2028}\u{1}\n"),
+            "\"a\\u003cb\\u003e\\u0026\\u2028\\u0001\\n\""
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! The transformers of one kustomization, in upstream's order.
+
+use super::accumulate::{Accumulator, Target};
+use crate::{
+    config::merge_specs,
+    error::{Outcome, Problem, echo},
+    fieldspec::FieldSpec,
+    kustomization::{Label, Patch},
+    origin::Origin,
+    patch::{self, JsonPatch, LoadedPatch},
+    plugin::{Plugin, Role},
+    replacement,
+    resmap::ResMap,
+    resource::Resource,
+    transform::{self, End, NamespaceTransform},
+};
+
+impl Target<'_, '_> {
+    pub(super) fn transform(&self, into: &mut Accumulator) -> Outcome<()> {
+        let own = &self.kustomization;
+        let loader = &self.loader;
+        let Accumulator { map, config, .. } = into;
+        if !own.patches_strategic_merge.is_empty() {
+            let mut patches = Vec::new();
+            for entry in &own.patches_strategic_merge {
+                patches.extend(patch::load_strategic_merge(loader, entry)?);
+            }
+            if patches.is_empty() {
+                return Err(patch::problem("patchesStrategicMerge", "there is no patch in it"));
+            }
+            patch::apply_strategic_merge(loader, map, &patches)?;
+            self.leave_mark(map, "PatchStrategicMergeTransformer");
+        }
+        for entry in &own.patches {
+            let outcome =
+                LoadedPatch::load(loader, entry).and_then(|patch| patch.apply(loader, map));
+            outcome.map_err(|error| error.at(&self.file, Some(entry.mark)))?;
+            self.leave_mark(map, "PatchTransformer");
+        }
+        if !own.namespace.is_empty() {
+            let specs = config.namespace.clone();
+            let namespace = own.namespace.clone();
+            let wanted = NamespaceTransform { namespace, specs, ..NamespaceTransform::default() };
+            transform::namespace(map, &wanted)?;
+            self.leave_mark(map, "NamespaceTransformer");
+        }
+        if !own.name_prefix.is_empty() {
+            transform::affix(map, End::Prefix, &own.name_prefix, &config.name_prefix)?;
+            self.leave_mark(map, "PrefixTransformer");
+        }
+        if !own.name_suffix.is_empty() {
+            transform::affix(map, End::Suffix, &own.name_suffix, &config.name_suffix)?;
+            self.leave_mark(map, "SuffixTransformer");
+        }
+        self.labels(into)?;
+        let Accumulator { map, config, .. } = into;
+        if !own.common_annotations.is_empty() {
+            transform::entries(map, &own.common_annotations, &config.common_annotations)?;
+            self.leave_mark(map, "AnnotationsTransformer");
+        }
+        for entry in &own.patches_json {
+            let outcome = self.json_patch(map, entry);
+            outcome.map_err(|error| error.at(&self.file, Some(entry.mark)))?;
+            self.leave_mark(map, "PatchJson6902Transformer");
+        }
+        for replica in &own.replicas {
+            let outcome = transform::replicas(map, replica, &config.replicas);
+            outcome.map_err(|error| error.at(&self.file, None))?;
+            self.leave_mark(map, "ReplicaCountTransformer");
+        }
+        for image in &own.images {
+            transform::images(map, image, &config.images)?;
+            self.leave_mark(map, "ImageTagTransformer");
+        }
+        if !own.replacements.is_empty() {
+            let replacements = replacement::load(loader, &own.replacements)?;
+            let outcome = replacement::apply(map, &replacements, &loader.session.budget);
+            outcome.map_err(|error| error.at(&self.file, None))?;
+            self.leave_mark(map, "ReplacementTransformer");
+        }
+        for plugin in self.plugins(&own.transformers, "transformers")? {
+            plugin.transform(loader, map)?;
+            if let Some(origin) = &plugin.origin {
+                mark_all(map, origin);
+            }
+            map.drop_blank();
+        }
+        Ok(())
+    }
+
+    fn labels(&self, into: &mut Accumulator) -> Outcome<()> {
+        let own = &self.kustomization;
+        if own.labels.is_empty() && own.common_labels.is_empty() {
+            return Ok(());
+        }
+        for label in &own.labels {
+            let specs = label_specs(label, into)?;
+            transform::entries(&mut into.map, &label.pairs, &specs)?;
+            self.leave_mark(&mut into.map, "LabelTransformer");
+        }
+        let Accumulator { map, config, .. } = into;
+        transform::entries(map, &own.common_labels, &config.common_labels)?;
+        self.leave_mark(map, "LabelTransformer");
+        Ok(())
+    }
+
+    fn json_patch(&self, map: &mut ResMap, entry: &Patch) -> Outcome<()> {
+        let name = if entry.path.is_empty() { echo(&entry.patch) } else { entry.path.clone() };
+        apply_json_patch(&self.loader, map, entry, &name)
+    }
+
+    /// Notes what was done, and drops what was deleted.
+    fn leave_mark(&self, map: &mut ResMap, kind: &str) {
+        if let Some(origin) = self.builtin_origin(kind) {
+            mark_all(map, &origin);
+        }
+        map.drop_blank();
+    }
+
+    pub(super) fn validate(&self, into: &Accumulator) -> Outcome<()> {
+        for plugin in self.plugins(&self.kustomization.validators, "validators")? {
+            let mut map = into.map.clone();
+            plugin.transform(&self.loader, &mut map)?;
+            let nodes = |map: &ResMap| -> Vec<_> {
+                map.list.iter().map(|resource| resource.node.clone()).collect()
+            };
+            if nodes(&map) != nodes(&into.map) {
+                return Err(plugin.wrong("a validator must not change anything"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn plugin_generators(&self, into: &mut Accumulator) -> Outcome<()> {
+        let budget = &self.loader.session.budget;
+        for plugin in self.read_plugins(&self.kustomization.generators, "generators")? {
+            let plugin = Plugin::read(plugin, Role::Generator)?;
+            for mut made in plugin.generate(&self.loader)? {
+                made.origin.clone_from(&plugin.origin);
+                into.map.absorb(made, budget)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plugins(&self, entries: &[String], field: &str) -> Outcome<Vec<Plugin>> {
+        let configurations = self.read_plugins(entries, field)?;
+        configurations
+            .into_iter()
+            .map(|configuration| Plugin::read(configuration, Role::Transformer))
+            .collect()
+    }
+
+    /// Configurations that stand in the field itself come before those in files.
+    fn read_plugins(&self, entries: &[String], field: &str) -> Outcome<Vec<Resource>> {
+        let mut into = Accumulator::default();
+        let mut paths = Vec::new();
+        let budget = &self.loader.session.budget;
+        for entry in entries {
+            match self.read_resources(entry.as_bytes(), &self.file) {
+                Err(_) => paths.push(entry.clone()),
+                Ok(mut inline) => {
+                    for resource in &mut inline {
+                        resource.origin =
+                            self.origin.as_ref().map(|origin| origin.append(self.file_name));
+                    }
+                    into.map.append_all(inline, budget)?;
+                }
+            }
+        }
+        Ok(self.resources(into, &paths, field)?.map.list)
+    }
+}
+
+/// The fields that an entry of `labels` is about.
+fn label_specs(label: &Label, into: &Accumulator) -> Outcome<Vec<FieldSpec>> {
+    let mut specs = label.fields.clone();
+    merge_specs(&mut specs, into.config.labels.clone())?;
+    if label.include_selectors {
+        merge_specs(&mut specs, into.config.common_labels.clone())?;
+        return Ok(specs);
+    }
+    if label.include_templates {
+        merge_specs(&mut specs, into.config.template_labels.clone())?;
+    }
+    merge_specs(&mut specs, vec![FieldSpec::of_path("metadata/labels")])?;
+    Ok(specs)
+}
+
+/// Reads and applies an entry of `patchesJson6902`.
+pub(crate) fn apply_json_patch(
+    loader: &crate::loader::Loader<'_, '_>,
+    map: &mut ResMap,
+    entry: &Patch,
+    name: &str,
+) -> Outcome<()> {
+    let Some(target) = &entry.target else {
+        return Err(patch::problem(name, "it needs a target"));
+    };
+    if target.id.name.is_empty() {
+        return Err(patch::problem(name, "its target needs a name"));
+    }
+    let (bytes, file) = match (entry.path.is_empty(), entry.patch.is_empty()) {
+        (true, true) => return Err(patch::problem(name, "one of patch and path must be there")),
+        (false, false) => return Err(patch::problem(name, "patch and path exclude each other")),
+        (true, false) => (entry.patch.as_bytes().to_vec(), String::new()),
+        (false, true) => {
+            let loaded = loader.load("patchesJson6902", &entry.path)?;
+            (loaded.bytes, loaded.file)
+        }
+    };
+    let read = JsonPatch::read(&bytes, loader.session.budget.limits.yaml);
+    let json = read.map_err(|not| not.error.at(&file, None))?;
+    if json.is_empty() {
+        return Err(patch::problem(name, "the patch is empty"));
+    }
+    patch::apply_json(loader, map, &json, target, name)
+}
+
+fn mark_all(map: &mut ResMap, origin: &Origin) {
+    for resource in &mut map.list {
+        match &resource.origin {
+            None => resource.origin = Some(origin.clone()),
+            Some(_) => resource.transformations.push(origin.clone()),
+        }
+    }
+}
+
+impl Plugin {
+    pub(crate) fn wrong(&self, message: &str) -> Box<crate::BuildError> {
+        let problem = Problem::Plugin {
+            kind: self.resource.kind().to_owned(),
+            name: self.resource.name().to_owned(),
+            message: message.to_owned(),
+        };
+        Box::<crate::BuildError>::from(problem)
+            .at(&self.resource.file, Some(self.resource.node.mark))
+    }
+}
