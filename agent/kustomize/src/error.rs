@@ -37,9 +37,11 @@ pub enum Problem {
     Empty,
     #[error("no such file or folder: {path}")]
     Missing { path: String },
-    /// A caller may fetch it and try again.
+    /// Outside of the root of the files: a caller may fetch more, and build again.
     #[error("{path} is outside of what has been fetched: only the configured path is fetched yet")]
     NotFetched { path: String },
+    #[error("{path} has not arrived yet")]
+    NotArrived { path: String },
     #[error("{path} cannot be read: {message}")]
     Unreadable { path: String, message: String },
     #[error(
@@ -81,7 +83,7 @@ pub enum Problem {
 impl BuildError {
     /// Whether a fetch may bring what is missing, without anyone changing anything.
     pub fn is_missing(&self) -> bool {
-        matches!(self.problem, Problem::NotFetched { .. })
+        matches!(self.problem, Problem::NotArrived { .. })
     }
 
     /// Places the error, unless it already has a place.
@@ -123,6 +125,23 @@ impl fmt::Display for BuildError {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
+        self.write_message(f)
+    }
+}
+
+impl BuildError {
+    /// The problem and the way to it, without the place.
+    pub fn message(&self) -> String {
+        struct Message<'e>(&'e BuildError);
+        impl fmt::Display for Message<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write_message(f)
+            }
+        }
+        Message(self).to_string()
+    }
+
+    fn write_message(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.problem)?;
         let own = self.place.as_ref().map(|place| place.file.as_str());
         let mut chain = self.chain.iter().filter(|file| Some(file.as_str()) != own);

@@ -56,7 +56,7 @@ fn make(
     if generator.name.is_empty() {
         return Err(wrong(kind, generator, "the generator needs a name"));
     }
-    let mut node = Node::mapping();
+    let mut node = Node { mark: generator.mark, ..Node::mapping() };
     node.put("apiVersion", Node::text_of("v1"));
     node.put("kind", Node::text_of(kind.name()));
     let mut metadata = Node::mapping();
@@ -69,7 +69,9 @@ fn make(
         for (field, map) in [("labels", &options.labels), ("annotations", &options.annotations)] {
             if !map.is_empty() {
                 let mut entries = Node::mapping();
-                map.iter().for_each(|(key, value)| entries.put(key, Node::text_of(value)));
+                for (key, value) in map {
+                    entries.put(key, Node::text_of(value));
+                }
                 metadata.put(field, entries);
             }
         }

@@ -74,7 +74,7 @@ impl<'s, 'f> Loader<'s, 'f> {
         let found = self.session.files.look(&path).map_err(|error| {
             let path = self.shown(&path);
             Box::from(if error.missing {
-                Problem::NotFetched { path }
+                Problem::NotArrived { path }
             } else {
                 Problem::Unreadable { path, message: error.message }
             })
@@ -108,7 +108,7 @@ impl<'s, 'f> Loader<'s, 'f> {
         let bytes = self.session.files.read(path).map_err(|error| {
             let path = file.clone();
             Box::<crate::BuildError>::from(if error.missing {
-                Problem::NotFetched { path }
+                Problem::NotArrived { path }
             } else {
                 Problem::Unreadable { path, message: error.message }
             })

@@ -1,5 +1,7 @@
 //! Where an object came from, for `buildMetadata`.
 
+use std::fmt::Write as _;
+
 use crate::yaml::emit;
 
 /// A file that declared an object, or a kustomization or configuration that
@@ -30,7 +32,7 @@ impl Origin {
         let mut text = String::new();
         for (key, value) in [("path", &self.path), ("configuredIn", &self.configured_in)] {
             if !value.is_empty() {
-                text.push_str(&format!("{key}: {}\n", scalar(value)));
+                let _ = writeln!(text, "{key}: {}", scalar(value));
             }
         }
         let by: Vec<String> = self

@@ -160,7 +160,7 @@ impl Plugin {
                 transform::namespace(map, &wanted)
             }
             "PatchJson6902Transformer" => {
-                let entry = Patch { patch: table.text("jsonOp")?, ..Patch::read(table)? };
+                let entry = Patch { inline: table.text("jsonOp")?, ..Patch::read(table)? };
                 apply_json_patch(loader, map, &entry, self.resource.name())
             }
             "PatchStrategicMergeTransformer" => self.strategic_merge(table, loader, map),

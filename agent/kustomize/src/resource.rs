@@ -40,6 +40,13 @@ impl Behavior {
     }
 }
 
+/// What a patch may change of the identity of what it patches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MayChange {
+    pub(crate) name: bool,
+    pub(crate) kind: bool,
+}
+
 /// What an object was called before a transformation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Previous {
@@ -62,9 +69,8 @@ pub(crate) struct Resource {
     pub(crate) needs_hash: bool,
     /// A generator made it.
     pub(crate) is_generated: bool,
-    /// As a patch: may change the name, or the kind, of what it patches.
-    pub(crate) may_rename: bool,
-    pub(crate) may_change_kind: bool,
+    /// As a patch.
+    pub(crate) may_change: MayChange,
     /// Names of variables that take their value from here.
     pub(crate) variables: Vec<String>,
     pub(crate) origin: Option<Origin>,
@@ -83,8 +89,7 @@ impl Resource {
             behavior: Behavior::default(),
             needs_hash: false,
             is_generated: false,
-            may_rename: false,
-            may_change_kind: false,
+            may_change: MayChange::default(),
             variables: Vec::new(),
             origin: None,
             transformations: Vec::new(),

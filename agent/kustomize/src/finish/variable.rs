@@ -148,16 +148,13 @@ impl Expander<'_> {
                     continue;
                 };
                 let name = &inner[..end];
-                match self.values.get(name) {
-                    Some(Some(value)) => {
-                        self.budget.copied(value.text.len())?;
-                        found.push_str(&shown(value));
-                    }
-                    _ => {
-                        found.push_str("$(");
-                        found.push_str(name);
-                        found.push(')');
-                    }
+                if let Some(Some(value)) = self.values.get(name) {
+                    self.budget.copied(value.text.len())?;
+                    found.push_str(&shown(value));
+                } else {
+                    found.push_str("$(");
+                    found.push_str(name);
+                    found.push(')');
                 }
                 rest = &inner[end + 1..];
             } else {

@@ -7,6 +7,7 @@ use crate::{
     error::Outcome,
     fieldspec::FieldSpec,
     id::{Gvk, ResId, split_api_version},
+    resource::MayChange,
     select::Selector,
     yaml::Mark,
 };
@@ -34,25 +35,23 @@ impl Label {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Patch {
     pub(crate) path: String,
-    pub(crate) patch: String,
+    pub(crate) inline: String,
     pub(crate) target: Option<Selector>,
-    pub(crate) may_rename: bool,
-    pub(crate) may_change_kind: bool,
+    pub(crate) may_change: MayChange,
     pub(crate) mark: Mark,
 }
 
 impl Patch {
     pub(crate) fn read(table: &Table<'_>) -> Outcome<Self> {
-        let options = table.table("options", |table| {
-            Ok((table.flag("allowNameChange")?, table.flag("allowKindChange")?))
+        let may_change = table.table("options", |table| {
+            let name = table.flag("allowNameChange")?;
+            Ok(MayChange { name, kind: table.flag("allowKindChange")? })
         })?;
-        let (may_rename, may_change_kind) = options.unwrap_or_default();
         Ok(Self {
             path: table.text("path")?,
-            patch: table.text("patch")?,
+            inline: table.text("patch")?,
             target: table.table("target", Selector::read)?,
-            may_rename,
-            may_change_kind,
+            may_change: may_change.unwrap_or_default(),
             mark: table.node().mark,
         })
     }

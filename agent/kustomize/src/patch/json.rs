@@ -40,7 +40,7 @@ impl JsonPatch {
         let Some(Node { content: Content::Sequence(items), .. }) = document else {
             return Err(plain(super::problem("", "a JSON patch is a list of operations")));
         };
-        let operations = items.into_iter().map(Operation::read).collect::<Outcome<_>>();
+        let operations = items.iter().map(Operation::read).collect::<Outcome<_>>();
         let operations = operations.map_err(|error| NotJson { error, looks_like_one: true })?;
         Ok(Self { operations })
     }
@@ -85,7 +85,7 @@ fn describe(node: &Node) -> String {
 }
 
 impl Operation {
-    fn read(node: Node) -> Outcome<Self> {
+    fn read(node: &Node) -> Outcome<Self> {
         let mark = node.mark;
         if !node.is_mapping() {
             return Err(super::problem("", "an operation must be a mapping").at("", Some(mark)));

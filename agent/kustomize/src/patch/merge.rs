@@ -6,14 +6,43 @@
 
 mod list;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use crate::{
     schema::{Schema, Shape},
     yaml::{Content, Node, Style},
 };
 
-type Merged<T> = Result<T, String>;
+type Merged<T> = Result<T, Conflict>;
+
+/// What cannot be merged, and where.
+#[derive(Debug)]
+pub(super) struct Conflict {
+    /// The innermost key first.
+    path: Vec<String>,
+    message: String,
+}
+
+impl Conflict {
+    fn new(message: String) -> Self {
+        Self { path: Vec::new(), message }
+    }
+
+    fn below(mut self, key: &str) -> Self {
+        self.path.push(key.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
+        if !path.is_empty() {
+            write!(f, "{}: ", path.join("."))?;
+        }
+        write!(f, "{}", self.message)
+    }
+}
 
 const DIRECTIVE: &str = "$patch";
 
@@ -183,7 +212,8 @@ fn both(schema: &Schema, shape: Shape<'_>, dest: Node, mut patch: Node) -> Merge
         }
         (dest, _) => {
             let dest = Node { mark, content: dest };
-            Err(format!("{} cannot be merged into {}", kind(&patch), kind(&dest)))
+            let message = format!("{} cannot be merged into {}", kind(&patch), kind(&dest));
+            Err(Conflict::new(message))
         }
     }
 }
@@ -199,9 +229,7 @@ fn mappings(schema: &Schema, shape: Shape<'_>, mut dest: Node, mut patch: Node) 
         let style = old.as_ref().and_then(Node::as_scalar).map(|scalar| scalar.style);
         let new = patch.remove(&key);
         let shape = schema.field(shape, &key);
-        let merged = walk(schema, shape, old, new).map_err(|message| {
-            if message.starts_with('`') { message } else { format!("`{key}`: {message}") }
-        })?;
+        let merged = walk(schema, shape, old, new).map_err(|conflict| conflict.below(&key))?;
         match merged {
             Outcome::Nothing => {
                 dest.remove(&key);
@@ -233,10 +261,11 @@ fn read_directive(text: &str) -> Merged<Directive> {
         "merge" => Ok(Directive::Merge),
         "replace" => Ok(Directive::Replace),
         "delete" => Ok(Directive::Delete),
-        other => Err(format!(
-            "$patch is {:?}: it must be merge, replace or delete",
-            crate::error::echo(other)
-        )),
+        other => {
+            let shown = crate::error::echo(other);
+            let message = format!("$patch is {shown:?}: it must be merge, replace or delete");
+            Err(Conflict::new(message))
+        }
     }
 }
 

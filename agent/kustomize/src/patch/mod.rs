@@ -35,7 +35,7 @@ enum Form {
 impl LoadedPatch {
     /// Reads one entry of `patches`, and finds out which form it has.
     pub(crate) fn load(loader: &Loader<'_, '_>, patch: &Patch) -> Outcome<Self> {
-        let inline = patch.patch.trim();
+        let inline = patch.inline.trim();
         let (bytes, name, file) = match (inline.is_empty(), patch.path.is_empty()) {
             (true, true) => return Err(problem("", "one of patch and path must be there")),
             (false, false) => {
@@ -56,15 +56,14 @@ impl LoadedPatch {
             (Ok(merge), _) if merge.is_empty() => Form::Nothing,
             (Ok(mut merge), _) => {
                 for patch_resource in &mut merge {
-                    patch_resource.may_rename = patch.may_rename;
-                    patch_resource.may_change_kind = patch.may_change_kind;
+                    patch_resource.may_change = patch.may_change;
                 }
                 Form::Merge(merge)
             }
             (Err(_), Ok(json)) => Form::Json(json),
             (Err(merge), Err(json)) => {
                 let error = if json.looks_like_one { json.error } else { merge };
-                return Err(in_patch(error, &name, &file));
+                return Err(in_patch(&error, &name, &file));
             }
         };
         Ok(Self { form, target: patch.target.clone(), name })
@@ -205,18 +204,18 @@ fn merge_into(loader: &Loader<'_, '_>, resource: &mut Resource, patch: &Resource
     session.budget.copied(weigh(&patch.node).1)?;
     let (name, namespace) = (resource.name().to_owned(), resource.namespace().to_owned());
     let kind = resource.kind().to_owned();
-    if patch.may_rename || patch.may_change_kind {
+    if patch.may_change.name || patch.may_change.kind {
         resource.remember();
     }
     let old = std::mem::replace(&mut resource.node, Node::mapping());
     let mark = old.mark;
     let merged = session.with_schema(|schema| merge::merge(schema, old, patch.node.clone()));
-    let merged = merged.map_err(|message| {
+    let merged = merged.map_err(|conflict| {
         let id = patch.id().to_string();
-        patch.locate::<()>(Err(problem(&id, &message))).err()
+        problem(&id, &conflict.to_string()).at(&patch.file, Some(patch.node.mark))
     });
     match merged {
-        Err(error) => return Err(error.unwrap_or_else(|| Problem::Empty.into())),
+        Err(error) => return Err(error),
         // An empty mapping is dropped by whoever goes through the list next.
         Ok(None) => return Ok(()),
         Ok(Some(node)) => resource.node = node,
@@ -225,10 +224,10 @@ fn merge_into(loader: &Loader<'_, '_>, resource: &mut Resource, patch: &Resource
     if resource.node.is_blank() {
         return Ok(());
     }
-    if !patch.may_change_kind {
+    if !patch.may_change.kind {
         resource.set_kind(&kind);
     }
-    if !patch.may_rename {
+    if !patch.may_change.name {
         resource.set_name(&name);
     }
     resource.set_namespace(&namespace);
@@ -239,9 +238,9 @@ pub(crate) fn problem(patch: &str, message: &str) -> Box<crate::BuildError> {
     Problem::Patch { patch: echo(patch), message: message.to_owned() }.into()
 }
 
-fn in_patch(error: Box<crate::BuildError>, name: &str, file: &str) -> Box<crate::BuildError> {
+fn in_patch(error: &crate::BuildError, name: &str, file: &str) -> Box<crate::BuildError> {
     let message = format!("neither a strategic merge nor a JSON patch: {}", error.problem);
-    let mark = error.place.and_then(|place| place.mark);
+    let mark = error.place.as_ref().and_then(|place| place.mark);
     problem(name, &message).at(file, mark)
 }
 

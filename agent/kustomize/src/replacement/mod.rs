@@ -122,7 +122,7 @@ fn read_source(map: &ResMap, source: &Source) -> Outcome<Node> {
     };
     let mut value = value.clone();
     if let Some(scalar) = value.as_scalar_mut() {
-        scalar.text = (*part).to_owned();
+        (*part).clone_into(&mut scalar.text);
     }
     Ok(value)
 }

@@ -108,7 +108,7 @@ fn real_folder(files: &dyn Files, folder: &str) -> Outcome<String> {
         Ok(Found::Folder(real)) => Ok(real),
         Ok(Found::File(_)) => Err(Problem::NoKustomization { folder: shown }.into()),
         Ok(Found::Nothing) => Err(Problem::Missing { path: shown }.into()),
-        Err(error) if error.missing => Err(Problem::NotFetched { path: shown }.into()),
+        Err(error) if error.missing => Err(Problem::NotArrived { path: shown }.into()),
         Err(error) => Err(Problem::Unreadable { path: shown, message: error.message }.into()),
     }
 }

@@ -105,7 +105,7 @@ impl Target<'_, '_> {
     }
 
     fn json_patch(&self, map: &mut ResMap, entry: &Patch) -> Outcome<()> {
-        let name = if entry.path.is_empty() { echo(&entry.patch) } else { entry.path.clone() };
+        let name = if entry.path.is_empty() { echo(&entry.inline) } else { entry.path.clone() };
         apply_json_patch(&self.loader, map, entry, &name)
     }
 
@@ -200,10 +200,10 @@ pub(crate) fn apply_json_patch(
     if target.id.name.is_empty() {
         return Err(patch::problem(name, "its target needs a name"));
     }
-    let (bytes, file) = match (entry.path.is_empty(), entry.patch.is_empty()) {
+    let (bytes, file) = match (entry.path.is_empty(), entry.inline.is_empty()) {
         (true, true) => return Err(patch::problem(name, "one of patch and path must be there")),
         (false, false) => return Err(patch::problem(name, "patch and path exclude each other")),
-        (true, false) => (entry.patch.as_bytes().to_vec(), String::new()),
+        (true, false) => (entry.inline.as_bytes().to_vec(), String::new()),
         (false, true) => {
             let loaded = loader.load("patchesJson6902", &entry.path)?;
             (loaded.bytes, loaded.file)

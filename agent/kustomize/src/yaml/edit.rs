@@ -26,6 +26,31 @@ impl Node {
         Self { mark: Mark::default(), content: Content::Sequence(items) }
     }
 
+    /// What JSON says, every value placed where it belongs.
+    pub fn of_json(value: &serde_json::Value, mark: Mark) -> Self {
+        use serde_json::Value;
+        let scalar = |text: String, tag| Content::Scalar(Scalar { text, style: Style::Plain, tag });
+        let content = match value {
+            Value::Null => scalar("null".to_owned(), Tag::Null),
+            Value::Bool(value) => scalar(value.to_string(), Tag::Bool),
+            Value::Number(number) if number.is_f64() => scalar(number.to_string(), Tag::Float),
+            Value::Number(number) => scalar(number.to_string(), Tag::Int),
+            Value::String(text) => scalar(text.clone(), Tag::Str),
+            Value::Array(items) => {
+                Content::Sequence(items.iter().map(|item| Self::of_json(item, mark)).collect())
+            }
+            Value::Object(map) => {
+                let entry = |(key, value): (&String, &Value)| Entry {
+                    key: key.clone(),
+                    mark,
+                    value: Self::of_json(value, mark),
+                };
+                Content::Mapping(map.iter().map(entry).collect())
+            }
+        };
+        Self { mark, content }
+    }
+
     pub fn is_mapping(&self) -> bool {
         matches!(self.content, Content::Mapping(_))
     }
@@ -143,10 +168,7 @@ impl Scalar {
 
     /// Whether it is text, as far as its tag says.
     pub fn is_text(&self) -> bool {
-        match self.tag {
-            Tag::Str | Tag::Text | Tag::None => true,
-            _ => false,
-        }
+        matches!(self.tag, Tag::Str | Tag::Text | Tag::None)
     }
 
     /// Notes what a plain scalar is, so that it stays so when its text changes:
@@ -176,7 +198,9 @@ pub fn settle(node: &mut Node) {
         Content::Scalar(scalar) => scalar.settle(),
         Content::Sequence(items) => items.iter_mut().for_each(settle),
         Content::Mapping(entries) => {
-            entries.iter_mut().for_each(|entry| settle(&mut entry.value));
+            for entry in entries {
+                settle(&mut entry.value);
+            }
         }
     }
 }

@@ -195,20 +195,18 @@ fn merge(
         let new = if has_patch { arena.find(&patch, &by, &with) } else { None };
         let (old_node, new_node) =
             (old.map(|at| arena.nodes[at].clone()), new.map(|at| arena.nodes[at].clone()));
-        let outcome = walk(schema, element, old_node, new_node).map_err(|message| {
-            let name = values_here.join("/");
-            format!("`{name}`: {}", message.trim_start_matches('`').replacen('`', "", 1))
-        })?;
+        let outcome = walk(schema, element, old_node, new_node)
+            .map_err(|conflict| conflict.below(&format!("[{}]", values_here.join("/"))))?;
         let item = match outcome {
             Outcome::Nothing => None,
-            Outcome::Kept(node) => {
+            Outcome::Kept(node) => Some(match old {
                 // The item itself was changed, wherever else it is.
-                old.map(|at| {
-                    arena.nodes[at] = node.clone();
+                Some(at) => {
+                    arena.nodes[at] = node;
                     at
-                })
-                .or_else(|| Some(arena.add(node)))
-            }
+                }
+                None => arena.add(node),
+            }),
             Outcome::Replaced(node) => Some(arena.add(node)),
         };
         let Some(item) = item.filter(|at| !is_blank_item(&arena.nodes[*at])) else {
