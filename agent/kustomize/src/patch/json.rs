@@ -153,8 +153,9 @@ fn as_json(node: &mut Node) {
 
 /// The names of a pointer, its escapes resolved.
 fn segments(path: &str) -> Step<Vec<String>> {
-    let Some(rest) = path.strip_prefix('/') else {
-        return Err("the path must begin with a slash".to_owned());
+    // What stands before the first slash is not looked at, as upstream has it.
+    let Some((_, rest)) = path.split_once('/') else {
+        return Err("the path has no slash".to_owned());
     };
     Ok(rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
 }
@@ -250,15 +251,15 @@ fn replace(document: &mut Node, path: &str, value: Node) -> Step<()> {
         return Ok(());
     }
     let (node, name) = parent(document, path)?;
-    let found = match &mut node.content {
-        Content::Mapping(_) => node.get_mut(&name),
+    match &mut node.content {
+        // A key that is not there is made: so does the library of upstream.
+        Content::Mapping(_) => node.put(&name, value),
         Content::Sequence(items) => {
             let at = index(&name, items.len())?;
-            items.get_mut(at)
+            *items.get_mut(at).ok_or_else(|| format!("there is no item {name:?}"))? = value;
         }
-        Content::Scalar(_) => None,
-    };
-    *found.ok_or_else(|| format!("there is no {name:?}"))? = value;
+        Content::Scalar(_) => return Err("there is neither a mapping nor a list".to_owned()),
+    }
     Ok(())
 }
 

@@ -28,6 +28,10 @@ pub struct Documents<'t> {
     spent: Size,
     begun: usize,
     finished: bool,
+    /// The last line has something in it, and no line break.
+    ends_within_a_line: bool,
+    /// Of the file.
+    characters: usize,
 }
 
 /// What becomes of a key that stands twice in a mapping.
@@ -72,6 +76,8 @@ impl<'t> Documents<'t> {
             spent: Size::default(),
             begun: 0,
             finished: false,
+            ends_within_a_line: !text.rsplit('\n').next().unwrap_or_default().trim().is_empty(),
+            characters: text.chars().count(),
         })
     }
 
@@ -104,7 +110,18 @@ impl<'t> Documents<'t> {
                     // A key is paid for by its value.
                     let nodes = usize::from(!tree.expects_key());
                     self.pay(Size { nodes, text: text.len(), depth: 0 }, &tree, mark)?;
-                    let scalar = Scalar { text: text.into_owned(), style: self::style(style), tag };
+                    let mut text = text.into_owned();
+                    // The parser says `~` for what is not there.
+                    if style == ScalarStyle::Plain && span.start.index() == span.end.index() {
+                        text.clear();
+                    }
+                    let style = self::style(style);
+                    let is_block = matches!(style, Style::Literal | Style::Folded);
+                    // As in libyaml: a line break that is not in the file is not in the text.
+                    if is_block && self.ends_within_a_line && span.end.index() >= self.characters {
+                        text.truncate(text.trim_end_matches('\n').len());
+                    }
+                    let scalar = Scalar { text, style, tag };
                     let node = Node { mark, content: Content::Scalar(scalar) };
                     self.close(&mut tree, node, anchor)?;
                 }
@@ -369,7 +386,8 @@ fn style(style: ScalarStyle) -> Style {
     match style {
         ScalarStyle::Plain => Style::Plain,
         ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
-        ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+        ScalarStyle::Literal => Style::Literal,
+        ScalarStyle::Folded => Style::Folded,
     }
 }
 

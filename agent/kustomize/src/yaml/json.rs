@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Content, Dialect, Node, Problem, Resolved, Scalar, Style, Tag, YamlError, timestamp};
+use super::{
+    Content, Dialect, Node, Problem, Resolved, Scalar, Style, Tag, YamlError, fold, timestamp,
+};
 
 impl Node {
     /// Reads every scalar as the dialect does. All scalars that JSON cannot
@@ -45,6 +47,9 @@ fn scalar_value(scalar: Scalar, dialect: Dialect) -> Result<Value, Problem> {
         }
         Resolved::Text => match scalar.timestamp(dialect) {
             Some(time) => Value::String(time),
+            None if dialect == Dialect::Kustomize && scalar.style == Style::Folded => {
+                Value::String(fold::written_and_read(&scalar.text))
+            }
             None => Value::String(scalar.text),
         },
         Resolved::Decoded(text) => Value::String(text),

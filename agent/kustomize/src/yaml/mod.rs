@@ -11,6 +11,7 @@
 mod build;
 pub mod edit;
 pub mod emit;
+mod fold;
 mod json;
 mod number;
 mod resolve;
@@ -95,7 +96,8 @@ pub struct Scalar {
 pub enum Style {
     Plain,
     Quoted,
-    Block,
+    Literal,
+    Folded,
 }
 
 /// The tag before a node. Others than these are refused.

@@ -288,7 +288,7 @@ fn yaml_as_people_write_it_is_read() {
 
     null {"a":1} null
     {"a":true}
-    {"a":"text\n"}
+    {"a":"text"}
     {"a":"one two"}
     {"a":true,"b":{"true":1}}
     {"a":{"b":[1]},"c":{"b":[1]}}
