@@ -27,6 +27,9 @@ pub struct Limits {
     /// Bytes that patches, replacements and variables may copy in all: each
     /// of them can double what is there.
     pub copied: usize,
+    /// Patches, images, labels and the like, times the objects that each looks
+    /// at; 1,000 patches of 1,000 objects need a tenth.
+    pub work: usize,
     /// Bytes of the output.
     pub output: usize,
     /// Of each YAML file.
@@ -44,6 +47,7 @@ impl Default for Limits {
             objects: 20_000,
             nodes: 3_000_000,
             copied: 128 << 20,
+            work: 10_000_000,
             output: 64 << 20,
             yaml: yaml::Limits {
                 bytes: 16 << 20,
@@ -65,6 +69,7 @@ pub(crate) struct Budget {
     kustomizations: Cell<usize>,
     nodes: Cell<usize>,
     copied: Cell<usize>,
+    work: Cell<usize>,
 }
 
 impl Budget {
@@ -115,17 +120,53 @@ fn spend(counter: &Cell<usize>, amount: usize, limit: usize, what: &'static str)
     if spent > limit { Err(Problem::Limit { what, limit }.into()) } else { Ok(()) }
 }
 
-/// Values in a tree, and the bytes of its texts and keys with something for each value.
-pub(crate) fn weigh(node: &yaml::Node) -> (usize, usize) {
+/// How deep an object may be nested: files reach less, and what copies could
+/// otherwise nest without end.
+const DEPTH_MAX: usize = 300;
+
+/// What a tree costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weight {
+    pub(crate) nodes: usize,
+    /// Of texts and keys, with something for each value.
+    pub(crate) bytes: usize,
+    depth: usize,
+}
+
+pub(crate) fn weigh(node: &yaml::Node) -> Weight {
     const NODE_BYTES: usize = 64;
-    match &node.content {
-        yaml::Content::Scalar(scalar) => (1, NODE_BYTES + scalar.text.len()),
-        yaml::Content::Sequence(items) => {
-            items.iter().map(weigh).fold((1, NODE_BYTES), |a, b| (a.0 + b.0, a.1 + b.1))
+    let own = Weight { nodes: 1, bytes: NODE_BYTES, depth: 0 };
+    let with = |sum: Weight, (key, node): (usize, &yaml::Node)| {
+        let below = weigh(node);
+        Weight {
+            nodes: sum.nodes + below.nodes,
+            bytes: sum.bytes + below.bytes + key,
+            depth: sum.depth.max(below.depth + 1),
         }
-        yaml::Content::Mapping(entries) => entries.iter().fold((1, NODE_BYTES), |sum, entry| {
-            let (nodes, bytes) = weigh(&entry.value);
-            (sum.0 + nodes, sum.1 + bytes + entry.key.len())
-        }),
+    };
+    match &node.content {
+        yaml::Content::Scalar(scalar) => Weight { bytes: NODE_BYTES + scalar.text.len(), ..own },
+        yaml::Content::Sequence(items) => items.iter().map(|item| (0, item)).fold(own, with),
+        yaml::Content::Mapping(entries) => {
+            entries.iter().map(|entry| (entry.key.len(), &entry.value)).fold(own, with)
+        }
+    }
+}
+
+impl Budget {
+    /// A tree is about to be put so many levels deep into an object.
+    pub(crate) fn put(&self, node: &yaml::Node, level: usize) -> Outcome<()> {
+        let weight = weigh(node);
+        if weight.depth.saturating_add(level) > DEPTH_MAX {
+            let what = "levels of nesting in an object";
+            return Err(Problem::Limit { what, limit: DEPTH_MAX }.into());
+        }
+        self.copied(weight.bytes)
+    }
+
+    /// A step is about to look at so many objects.
+    pub(crate) fn work(&self, objects: usize) -> Outcome<()> {
+        let what = "steps, counted by objects that each looks at";
+        spend(&self.work, objects.max(1), self.limits.work, what)
     }
 }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use crate::{
     error::{Outcome, Problem},
-    yaml::{Content, Dialect, Entry, Node, Resolved},
+    yaml::{Content, Dialect, Entry, Mark, Node, Resolved},
 };
 
 const DIALECT: Dialect = Dialect::Kubernetes;
@@ -25,6 +25,13 @@ pub(crate) const KUSTOMIZATION: Mode = Mode { strict: true, coerce: false };
 pub(crate) const CONFIGURATION: Mode = Mode { strict: true, coerce: true };
 /// Configurations of built-in generators and transformers.
 pub(crate) const PLUGIN: Mode = Mode { strict: false, coerce: true };
+
+/// A text, and where it stands: references are reported there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) text: String,
+    pub(crate) mark: Mark,
+}
 
 /// A mapping that is read key by key.
 pub(crate) struct Table<'n> {
@@ -129,6 +136,12 @@ impl<'n> Table<'n> {
         self.list(key)?.iter().enumerate().map(item).collect()
     }
 
+    pub(crate) fn located(&self, key: &str) -> Outcome<Vec<Located>> {
+        let marks = self.list(key)?.iter().map(|node| node.mark);
+        let texts = self.texts(key)?.into_iter();
+        Ok(texts.zip(marks).map(|(text, mark)| Located { text, mark }).collect())
+    }
+
     pub(crate) fn text_map(&self, key: &str) -> Outcome<BTreeMap<String, String>> {
         let Some(node) = self.get(key) else { return Ok(BTreeMap::new()) };
         if !node.is_mapping() {
@@ -193,7 +206,7 @@ fn wrong(node: &Node, field: &str, message: &str) -> Box<crate::BuildError> {
     wrong_at(node.mark, field, &format!("{message}, found {found}"))
 }
 
-fn wrong_at(mark: crate::yaml::Mark, field: &str, message: &str) -> Box<crate::BuildError> {
+fn wrong_at(mark: Mark, field: &str, message: &str) -> Box<crate::BuildError> {
     let problem = Problem::Field { field: field.to_owned(), message: message.to_owned() };
     Box::<crate::BuildError>::from(problem).at("", Some(mark))
 }

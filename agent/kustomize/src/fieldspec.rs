@@ -8,6 +8,9 @@ use crate::{
     yaml::{Content, Node, Style, Tag},
 };
 
+/// Names in a path. Those of Kubernetes have 12.
+const PATH_MAX: usize = 100;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     /// Empty parts stand for everything.
@@ -55,6 +58,9 @@ impl FieldSpec {
             return Ok(());
         }
         let path = split_path(&self.path, '/');
+        if path.len() > PATH_MAX {
+            return Err(Problem::Limit { what: "names in a path", limit: PATH_MAX }.into());
+        }
         let create = if self.create { create } else { Create::Nothing };
         walk(object, &path, create, set).map_err(|mut error| {
             if let Problem::Field { field, .. } = &mut error.problem

@@ -40,7 +40,7 @@ fn nodes(bytes: &[u8], duplicates: Duplicates, budget: &Budget) -> Outcome<Vec<N
     let mut nodes = Vec::new();
     for document in documents {
         let mut node = document.map_err(first)?;
-        budget.nodes(weigh(&node).0)?;
+        budget.nodes(weigh(&node).nodes)?;
         if node.is_nothing() {
             continue;
         }

@@ -162,7 +162,13 @@ fn difference(wanted: &[Value], found: &[Value]) -> String {
     let at = wanted.iter().zip(&found).take_while(|(a, b)| a == b).count();
     let show = |lines: &[&str]| {
         let from = at.saturating_sub(3);
-        lines.iter().skip(from).take(9).map(|line| format!("      {line}\n")).collect::<String>()
+        let lines = lines.iter().skip(from).take(9);
+        lines.fold(String::new(), |shown, line| {
+            format!(
+                "{shown}      {line}
+"
+            )
+        })
     };
     format!("line {}\n    wanted\n{}    found\n{}", at + 1, show(&wanted), show(&found))
 }

@@ -4,7 +4,7 @@
 mod crds;
 
 use crate::{
-    decode::{CONFIGURATION, Table},
+    decode::{CONFIGURATION, Located, Table},
     error::{Outcome, Problem},
     fieldspec::FieldSpec,
     id::Gvk,
@@ -100,11 +100,13 @@ impl Config {
     }
 
     /// Upstream's table with the files of `configurations`.
-    pub(crate) fn load(loader: &Loader<'_, '_>, paths: &[String]) -> Outcome<Self> {
+    pub(crate) fn load(loader: &Loader<'_, '_>, paths: &[Located], file: &str) -> Outcome<Self> {
         let mut config = Self::standard();
         let mut own = Self::default();
         for path in paths {
-            let loaded = loader.load("configurations", path)?;
+            let loaded = loader
+                .load("configurations", &path.text)
+                .map_err(|error| error.at(file, Some(path.mark)))?;
             let Some(document) = loader.parse(&loaded)? else { continue };
             let read = Table::of(&document, "", CONFIGURATION)
                 .and_then(|table| table.read(Self::read))
@@ -116,10 +118,15 @@ impl Config {
     }
 
     /// What CRDs say of their fields.
-    pub(crate) fn load_crds(loader: &Loader<'_, '_>, paths: &[String]) -> Outcome<Self> {
+    pub(crate) fn load_crds(
+        loader: &Loader<'_, '_>,
+        paths: &[Located],
+        file: &str,
+    ) -> Outcome<Self> {
         let mut config = Self::default();
         for path in paths {
-            let loaded = loader.load("crds", path)?;
+            let loaded =
+                loader.load("crds", &path.text).map_err(|error| error.at(file, Some(path.mark)))?;
             let Some(document) = loader.parse(&loaded)? else { continue };
             config.merge(crds::read(&document)?).map_err(|error| error.at(&loaded.file, None))?;
         }

@@ -11,7 +11,7 @@ pub(crate) use parts::{
 };
 
 use crate::{
-    decode::{KUSTOMIZATION, Table},
+    decode::{KUSTOMIZATION, Located, Table},
     error::{Outcome, Problem},
     yaml::{Dialect, Node},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Kustomization {
     pub(crate) common_labels: BTreeMap<String, String>,
     pub(crate) labels: Vec<Label>,
     pub(crate) common_annotations: BTreeMap<String, String>,
-    pub(crate) patches_strategic_merge: Vec<String>,
+    pub(crate) patches_strategic_merge: Vec<Located>,
     pub(crate) patches_json: Vec<Patch>,
     pub(crate) patches: Vec<Patch>,
     pub(crate) images: Vec<Image>,
@@ -46,16 +46,16 @@ pub(crate) struct Kustomization {
     pub(crate) variables: Vec<Variable>,
     pub(crate) sort_options: Option<SortOptions>,
     /// With `bases`, which is the older name.
-    pub(crate) resources: Vec<String>,
-    pub(crate) components: Vec<String>,
-    pub(crate) crds: Vec<String>,
+    pub(crate) resources: Vec<Located>,
+    pub(crate) components: Vec<Located>,
+    pub(crate) crds: Vec<Located>,
     pub(crate) config_maps: Vec<Generator>,
     pub(crate) secrets: Vec<Generator>,
     pub(crate) generator_options: Option<GeneratorOptions>,
-    pub(crate) configurations: Vec<String>,
-    pub(crate) generators: Vec<String>,
-    pub(crate) transformers: Vec<String>,
-    pub(crate) validators: Vec<String>,
+    pub(crate) configurations: Vec<Located>,
+    pub(crate) generators: Vec<Located>,
+    pub(crate) transformers: Vec<Located>,
+    pub(crate) validators: Vec<Located>,
     pub(crate) build_metadata: Vec<String>,
 }
 
@@ -86,8 +86,8 @@ fn read(table: &Table<'_>) -> Outcome<Kustomization> {
         table.text_map("labels")?;
         table.text_map("annotations")
     })?;
-    let mut resources = table.texts("resources")?;
-    resources.extend(table.texts("bases")?);
+    let mut resources = table.located("resources")?;
+    resources.extend(table.located("bases")?);
     let mut images = table.tables("images", Image::read)?;
     images.extend(table.tables("imageTags", Image::read)?);
     Ok(Kustomization {
@@ -99,7 +99,7 @@ fn read(table: &Table<'_>) -> Outcome<Kustomization> {
         common_labels: table.text_map("commonLabels")?,
         labels: table.tables("labels", Label::read)?,
         common_annotations: table.text_map("commonAnnotations")?,
-        patches_strategic_merge: table.texts("patchesStrategicMerge")?,
+        patches_strategic_merge: table.located("patchesStrategicMerge")?,
         patches_json: table.tables("patchesJson6902", Patch::read)?,
         patches: table.tables("patches", Patch::read)?,
         images,
@@ -108,15 +108,15 @@ fn read(table: &Table<'_>) -> Outcome<Kustomization> {
         variables: table.tables("vars", Variable::read)?,
         sort_options: table.table("sortOptions", SortOptions::read)?,
         resources,
-        components: table.texts("components")?,
-        crds: table.texts("crds")?,
+        components: table.located("components")?,
+        crds: table.located("crds")?,
         config_maps: table.tables("configMapGenerator", Generator::read)?,
         secrets: table.tables("secretGenerator", Generator::read_secret)?,
         generator_options: table.table("generatorOptions", GeneratorOptions::read)?,
-        configurations: table.texts("configurations")?,
-        generators: table.texts("generators")?,
-        transformers: table.texts("transformers")?,
-        validators: table.texts("validators")?,
+        configurations: table.located("configurations")?,
+        generators: table.located("generators")?,
+        transformers: table.located("transformers")?,
+        validators: table.located("validators")?,
         build_metadata: table.texts("buildMetadata")?,
     })
 }

@@ -2,7 +2,7 @@
 //! uses: negative indices count from the end.
 
 use crate::{
-    budget::{Budget, weigh},
+    budget::Budget,
     error::{Outcome, Problem},
     loader::parse,
     resource::Resource,
@@ -104,18 +104,26 @@ impl Operation {
     }
 
     fn apply(&self, document: &mut Node, budget: &Budget) -> Outcome<Step<()>> {
-        budget.copied(self.value.as_ref().map_or(0, |value| weigh(value).1))?;
+        let level = self.path.matches('/').count();
+        match &self.value {
+            Some(value) => budget.put(value, level)?,
+            None => budget.put(&null(), level)?,
+        }
         Ok(match self.name.as_str() {
             "add" => add(document, &self.path, self.value()),
             "remove" => remove(document, &self.path).map(drop),
             "replace" => replace(document, &self.path, self.value()),
             "test" => test(document, &self.path, self.value.as_ref()),
-            "move" => {
-                remove(document, &self.from).and_then(|value| add(document, &self.path, value))
-            }
+            "move" => match remove(document, &self.from) {
+                Ok(value) => {
+                    budget.put(&value, level)?;
+                    add(document, &self.path, value)
+                }
+                Err(message) => Err(message),
+            },
             "copy" => match find(document, &self.from) {
                 Ok(value) => {
-                    budget.copied(weigh(value).1)?;
+                    budget.put(value, level)?;
                     let value = value.clone();
                     add(document, &self.path, value)
                 }

@@ -4,7 +4,6 @@ mod json;
 mod merge;
 
 use crate::{
-    budget::weigh,
     error::{Outcome, Problem, echo},
     kustomization::Patch,
     load,
@@ -87,7 +86,7 @@ impl LoadedPatch {
                 apply_to_set(loader, map, |resource| ids.contains(&resource.id()), patch)
             }
             (Form::Merge(patches), None) => patches.iter().try_for_each(|patch| {
-                let at = only_target(map, patch)?;
+                let at = only_target(loader, map, patch)?;
                 merge_into(loader, &mut map.list[at], patch)
             }),
             (Form::Json(_), None) => Err(problem(&self.name, "a JSON patch needs a target")),
@@ -130,7 +129,7 @@ pub(crate) fn apply_strategic_merge(
     patches: &[Resource],
 ) -> Outcome<()> {
     for patch in patches {
-        let at = only_target(map, patch)?;
+        let at = only_target(loader, map, patch)?;
         let id = map.list[at].id();
         apply_to_set(loader, map, |resource| resource.id() == id, patch)?;
     }
@@ -155,7 +154,8 @@ pub(crate) fn apply_json(
 }
 
 /// The one object that is or was called as the patch is.
-fn only_target(map: &ResMap, patch: &Resource) -> Outcome<usize> {
+fn only_target(loader: &Loader<'_, '_>, map: &ResMap, patch: &Resource) -> Outcome<usize> {
+    loader.session.budget.work(map.list.len())?;
     let id = patch.original_id();
     let found: Vec<usize> = map.find_by_any_id(|other| id.same(other));
     let found: Vec<usize> = found.into_iter().filter(|at| !map.list[*at].node.is_blank()).collect();
@@ -201,7 +201,7 @@ fn apply_to_set(
 /// the patch may change them.
 fn merge_into(loader: &Loader<'_, '_>, resource: &mut Resource, patch: &Resource) -> Outcome<()> {
     let session = loader.session;
-    session.budget.copied(weigh(&patch.node).1)?;
+    session.budget.put(&patch.node, 0)?;
     let (name, namespace) = (resource.name().to_owned(), resource.namespace().to_owned());
     let kind = resource.kind().to_owned();
     if patch.may_change.name || patch.may_change.kind {

@@ -80,6 +80,7 @@ fn apply_one(map: &mut ResMap, replacement: &Replacement, budget: &Budget) -> Ou
         (Some(source), None, _) => read_source(map, source)?,
     };
     for target in replacement.targets.iter().flatten() {
+        budget.work(map.list.len())?;
         write_target(map, target, &value, budget)?;
     }
     Ok(())
@@ -168,15 +169,15 @@ fn write_field(
     value: &Node,
     budget: &Budget,
 ) -> Outcome<()> {
-    budget.copied(weigh(value).1)?;
     let make = options.filter(|options| options.create).map(|_| Make::like(value));
     let parts = split(field);
+    budget.put(value, parts.len())?;
     if structured::write(object, &parts, make, value, budget)? {
         return Ok(());
     }
     let mut grown = 0;
     let found = visit(object, &parts, make, &mut |target| {
-        grown += weigh(value).1 + target.raw().len();
+        grown += weigh(value).bytes + target.raw().len();
         set(target, options, value)
     });
     budget.copied(grown)?;

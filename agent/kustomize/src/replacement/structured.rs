@@ -24,7 +24,7 @@ pub(super) fn write(
     let Some((at, mut document)) = find(object, path, budget) else { return Ok(false) };
     let Ok(Some(scalar)) = look_up(object, &path[..at]) else { return Ok(false) };
     let original = scalar.raw().to_owned();
-    budget.copied(original.len() + weigh(value).1)?;
+    budget.copied(original.len() + weigh(value).bytes)?;
     let found = visit(&mut document, &path[at..], make, &mut |target| {
         write_value(target, value, value.raw());
         Ok(())

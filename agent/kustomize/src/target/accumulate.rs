@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::{
     config::Config,
+    decode::Located,
     error::{Outcome, Problem},
     files::Found,
     finish::Variables,
@@ -105,11 +106,12 @@ impl<'s, 'f> Target<'s, 'f> {
     pub(crate) fn accumulate(&self, mut into: Accumulator) -> Outcome<Accumulator> {
         let own = &self.kustomization;
         into = self.resources(into, &own.resources, "resources")?;
-        into.config.merge(Config::load(&self.loader, &own.configurations)?)?;
-        into.config.merge(Config::load_crds(&self.loader, &own.crds)?)?;
+        into.config.merge(Config::load(&self.loader, &own.configurations, &self.file)?)?;
+        into.config.merge(Config::load_crds(&self.loader, &own.crds, &self.file)?)?;
         self.generators(&mut into)?;
         for path in &own.components {
-            into = self.component(into, path)?;
+            let outcome = self.component(into, &path.text);
+            into = outcome.map_err(|error| error.at(&self.file, Some(path.mark)))?;
         }
         self.transform(&mut into)?;
         self.validate(&into)?;
@@ -121,20 +123,32 @@ impl<'s, 'f> Target<'s, 'f> {
     pub(super) fn resources(
         &self,
         mut into: Accumulator,
-        paths: &[String],
+        paths: &[Located],
         field: &str,
     ) -> Outcome<Accumulator> {
+        let mut all = Vec::new();
         for path in paths {
-            match self.loader.resolve(field, path)? {
-                Found::Folder(root) => into = self.directory(into, root, path, false)?,
-                Found::File(file) => {
-                    let resources = self.file(&file, path)?;
-                    into.map.append_all(resources, &self.loader.session.budget)?;
+            let outcome = self.resource(&mut into, &path.text, field);
+            all.extend(outcome.map_err(|error| error.at(&self.file, Some(path.mark)))?);
+            self.loader.session.budget.objects(all.len())?;
+        }
+        into.map.append_all(all, &self.loader.session.budget)?;
+        Ok(into)
+    }
+
+    fn resource(&self, into: &mut Accumulator, path: &str, field: &str) -> Outcome<Vec<Resource>> {
+        match self.loader.resolve(field, path)? {
+            Found::File(file) => self.file(&file, path),
+            Found::Nothing => Ok(Vec::new()),
+            Found::Folder(root) => {
+                let built = self.directory(Accumulator::default(), root, path, false)?;
+                into.config.merge(built.config)?;
+                for variable in built.variables.into_values() {
+                    add_variable(into, variable)?;
                 }
-                Found::Nothing => {}
+                Ok(built.map.list)
             }
         }
-        Ok(into)
     }
 
     fn file(&self, file: &str, reference: &str) -> Outcome<Vec<Resource>> {
@@ -164,34 +178,21 @@ impl<'s, 'f> Target<'s, 'f> {
         }
     }
 
-    /// Builds another kustomization and adds what it has.
+    /// Builds another kustomization; a component on what its parent has so far.
     fn directory(
         &self,
-        mut into: Accumulator,
+        into: Accumulator,
         root: String,
         reference: &str,
         is_component: bool,
     ) -> Outcome<Accumulator> {
         let mut inner = Target::load(self.loader.enter(root)?)?;
         inner.origin = self.origin.as_ref().map(|origin| origin.append(reference));
-        let file = inner.file.clone();
         let built = inner.set_schema().and_then(|()| {
             inner.check_kind(is_component)?;
-            if is_component {
-                return inner.accumulate(std::mem::take(&mut into));
-            }
-            inner.accumulate(Accumulator::default())
+            inner.accumulate(into)
         });
-        let built = built.map_err(|error| error.within(&file))?;
-        if is_component {
-            return Ok(built);
-        }
-        into.map.append_all(built.map.list, &self.loader.session.budget)?;
-        into.config.merge(built.config)?;
-        for variable in built.variables.into_values() {
-            add_variable(&mut into, variable)?;
-        }
-        Ok(into)
+        built.map_err(|error| error.within(&inner.file))
     }
 
     fn check_kind(&self, is_component: bool) -> Outcome<()> {

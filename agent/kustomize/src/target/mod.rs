@@ -117,6 +117,9 @@ fn customized(target: &Target<'_, '_>, options: &Options) -> Outcome<Build> {
     target.set_schema()?;
     let budget = &target.loader.session.budget;
     let Accumulator { mut map, config, variables } = target.accumulate(Accumulator::default())?;
+    let fields = config.name_reference.iter().map(|reference| reference.fields.len());
+    let fields = fields.sum::<usize>() + config.var_reference.len();
+    budget.work(map.list.len().saturating_mul(1 + fields / 100))?;
     finish::add_hashes(&mut map)?;
     finish::fix_references(&mut map, &config)?;
     finish::resolve_variables(&mut map, &variables, &config, budget)?;
@@ -130,7 +133,7 @@ fn customized(target: &Target<'_, '_>, options: &Options) -> Outcome<Build> {
         .unwrap_or_else(|| SortOptions { order: fallback.to_owned(), ..SortOptions::default() });
     finish::sort(&mut map, &sort_options)?;
     annotate(&mut map, &target.kustomization)?;
-    let bytes = map.list.iter().map(|resource| weigh(&resource.node).1);
+    let bytes = map.list.iter().map(|resource| weigh(&resource.node).bytes);
     let limit = options.limits.output;
     if bytes.fold(0, usize::saturating_add) > limit.saturating_mul(4) {
         return Err(Problem::Limit { what: "bytes of output", limit }.into());

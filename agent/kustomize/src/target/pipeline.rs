@@ -3,6 +3,7 @@
 use super::accumulate::{Accumulator, Target};
 use crate::{
     config::merge_specs,
+    decode::Located,
     error::{Outcome, Problem, echo},
     fieldspec::FieldSpec,
     kustomization::{Label, Patch},
@@ -17,73 +18,91 @@ use crate::{
 
 impl Target<'_, '_> {
     pub(super) fn transform(&self, into: &mut Accumulator) -> Outcome<()> {
+        self.patches(&mut into.map)?;
+        self.names(into)?;
+        self.labels(into)?;
+        self.values(into)?;
+        for plugin in self.plugins(&self.kustomization.transformers, "transformers")? {
+            let map = &mut into.map;
+            plugin.transform(&self.loader, map)?;
+            self.finish_step(map, plugin.origin.as_ref(), 0)?;
+        }
+        Ok(())
+    }
+
+    fn patches(&self, map: &mut ResMap) -> Outcome<()> {
         let own = &self.kustomization;
         let loader = &self.loader;
-        let Accumulator { map, config, .. } = into;
         if !own.patches_strategic_merge.is_empty() {
             let mut patches = Vec::new();
             for entry in &own.patches_strategic_merge {
-                patches.extend(patch::load_strategic_merge(loader, entry)?);
+                let loaded = patch::load_strategic_merge(loader, &entry.text);
+                patches.extend(loaded.map_err(|error| error.at(&self.file, Some(entry.mark)))?);
             }
             if patches.is_empty() {
                 return Err(patch::problem("patchesStrategicMerge", "there is no patch in it"));
             }
             patch::apply_strategic_merge(loader, map, &patches)?;
-            self.leave_mark(map, "PatchStrategicMergeTransformer");
+            self.done(map, "PatchStrategicMergeTransformer", 0)?;
         }
         for entry in &own.patches {
             let outcome =
                 LoadedPatch::load(loader, entry).and_then(|patch| patch.apply(loader, map));
             outcome.map_err(|error| error.at(&self.file, Some(entry.mark)))?;
-            self.leave_mark(map, "PatchTransformer");
+            self.done(map, "PatchTransformer", 0)?;
         }
+        Ok(())
+    }
+
+    fn names(&self, into: &mut Accumulator) -> Outcome<()> {
+        let own = &self.kustomization;
+        let Accumulator { map, config, .. } = into;
         if !own.namespace.is_empty() {
             let specs = config.namespace.clone();
             let namespace = own.namespace.clone();
             let wanted = NamespaceTransform { namespace, specs, ..NamespaceTransform::default() };
             transform::namespace(map, &wanted)?;
-            self.leave_mark(map, "NamespaceTransformer");
+            self.done(map, "NamespaceTransformer", config.namespace.len())?;
         }
         if !own.name_prefix.is_empty() {
             transform::affix(map, End::Prefix, &own.name_prefix, &config.name_prefix)?;
-            self.leave_mark(map, "PrefixTransformer");
+            self.done(map, "PrefixTransformer", config.name_prefix.len())?;
         }
         if !own.name_suffix.is_empty() {
             transform::affix(map, End::Suffix, &own.name_suffix, &config.name_suffix)?;
-            self.leave_mark(map, "SuffixTransformer");
+            self.done(map, "SuffixTransformer", config.name_suffix.len())?;
         }
-        self.labels(into)?;
+        Ok(())
+    }
+
+    /// Everything behind the labels.
+    fn values(&self, into: &mut Accumulator) -> Outcome<()> {
+        let own = &self.kustomization;
         let Accumulator { map, config, .. } = into;
         if !own.common_annotations.is_empty() {
             transform::entries(map, &own.common_annotations, &config.common_annotations)?;
-            self.leave_mark(map, "AnnotationsTransformer");
+            let fields = config.common_annotations.len() * own.common_annotations.len();
+            self.done(map, "AnnotationsTransformer", fields)?;
         }
         for entry in &own.patches_json {
             let outcome = self.json_patch(map, entry);
             outcome.map_err(|error| error.at(&self.file, Some(entry.mark)))?;
-            self.leave_mark(map, "PatchJson6902Transformer");
+            self.done(map, "PatchJson6902Transformer", 0)?;
         }
         for replica in &own.replicas {
             let outcome = transform::replicas(map, replica, &config.replicas);
             outcome.map_err(|error| error.at(&self.file, None))?;
-            self.leave_mark(map, "ReplicaCountTransformer");
+            self.done(map, "ReplicaCountTransformer", config.replicas.len())?;
         }
         for image in &own.images {
             transform::images(map, image, &config.images)?;
-            self.leave_mark(map, "ImageTagTransformer");
+            self.done(map, "ImageTagTransformer", config.images.len())?;
         }
         if !own.replacements.is_empty() {
-            let replacements = replacement::load(loader, &own.replacements)?;
-            let outcome = replacement::apply(map, &replacements, &loader.session.budget);
+            let replacements = replacement::load(&self.loader, &own.replacements)?;
+            let outcome = replacement::apply(map, &replacements, &self.loader.session.budget);
             outcome.map_err(|error| error.at(&self.file, None))?;
-            self.leave_mark(map, "ReplacementTransformer");
-        }
-        for plugin in self.plugins(&own.transformers, "transformers")? {
-            plugin.transform(loader, map)?;
-            if let Some(origin) = &plugin.origin {
-                mark_all(map, origin);
-            }
-            map.drop_blank();
+            self.done(map, "ReplacementTransformer", 0)?;
         }
         Ok(())
     }
@@ -96,12 +115,11 @@ impl Target<'_, '_> {
         for label in &own.labels {
             let specs = label_specs(label, into)?;
             transform::entries(&mut into.map, &label.pairs, &specs)?;
-            self.leave_mark(&mut into.map, "LabelTransformer");
+            self.done(&mut into.map, "LabelTransformer", specs.len() * label.pairs.len())?;
         }
         let Accumulator { map, config, .. } = into;
         transform::entries(map, &own.common_labels, &config.common_labels)?;
-        self.leave_mark(map, "LabelTransformer");
-        Ok(())
+        self.done(map, "LabelTransformer", config.common_labels.len() * own.common_labels.len())
     }
 
     fn json_patch(&self, map: &mut ResMap, entry: &Patch) -> Outcome<()> {
@@ -109,12 +127,25 @@ impl Target<'_, '_> {
         apply_json_patch(&self.loader, map, entry, &name)
     }
 
-    /// Notes what was done, and drops what was deleted.
-    fn leave_mark(&self, map: &mut ResMap, kind: &str) {
-        if let Some(origin) = self.builtin_origin(kind) {
-            mark_all(map, &origin);
+    /// A built-in step is over that looked for so many fields in each object.
+    fn done(&self, map: &mut ResMap, kind: &str, fields: usize) -> Outcome<()> {
+        self.finish_step(map, self.builtin_origin(kind).as_ref(), fields)
+    }
+
+    /// Pays for a step, notes it, and drops what it deleted.
+    fn finish_step(&self, map: &mut ResMap, origin: Option<&Origin>, fields: usize) -> Outcome<()> {
+        /// Fields that cost as much as looking at an object.
+        const FIELDS: usize = 50;
+        /// Bytes of a note.
+        const NOTE: usize = 200;
+        let budget = &self.loader.session.budget;
+        budget.work(map.list.len().saturating_mul(1 + fields / FIELDS))?;
+        if let Some(origin) = origin {
+            budget.copied(map.list.len().saturating_mul(NOTE))?;
+            mark_all(map, origin);
         }
         map.drop_blank();
+        Ok(())
     }
 
     pub(super) fn validate(&self, into: &Accumulator) -> Outcome<()> {
@@ -143,7 +174,7 @@ impl Target<'_, '_> {
         Ok(())
     }
 
-    fn plugins(&self, entries: &[String], field: &str) -> Outcome<Vec<Plugin>> {
+    fn plugins(&self, entries: &[Located], field: &str) -> Outcome<Vec<Plugin>> {
         let configurations = self.read_plugins(entries, field)?;
         configurations
             .into_iter()
@@ -152,12 +183,12 @@ impl Target<'_, '_> {
     }
 
     /// Configurations that stand in the field itself come before those in files.
-    fn read_plugins(&self, entries: &[String], field: &str) -> Outcome<Vec<Resource>> {
+    fn read_plugins(&self, entries: &[Located], field: &str) -> Outcome<Vec<Resource>> {
         let mut into = Accumulator::default();
         let mut paths = Vec::new();
         let budget = &self.loader.session.budget;
         for entry in entries {
-            match self.read_resources(entry.as_bytes(), &self.file) {
+            match self.read_resources(entry.text.as_bytes(), &self.file) {
                 Err(_) => paths.push(entry.clone()),
                 Ok(mut inline) => {
                     for resource in &mut inline {
