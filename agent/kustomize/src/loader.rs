@@ -7,9 +7,18 @@ use crate::{
     error::{Outcome, Problem},
     files::{Files, Found, is_within, join, parent},
     schema::{Schema, Scopes},
-    target::LoadRestrictor,
     yaml::{self, Dialect, Documents, Duplicates, Node},
 };
+
+/// Which files a kustomization may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoadRestrictor {
+    /// Those in and below its own folder.
+    #[default]
+    Root,
+    /// All.
+    None,
+}
 
 /// What all kustomizations of a build share.
 pub(crate) struct Session<'f> {

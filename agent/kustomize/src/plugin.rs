@@ -19,7 +19,6 @@ use crate::{
     resmap::ResMap,
     resource::Resource,
     select::{Matcher, Selector},
-    target::apply_json_patch,
     transform::{self, End, NamespaceTransform, SubjectMode},
     yaml::{Node, Style, Tag},
 };
@@ -161,7 +160,7 @@ impl Plugin {
             }
             "PatchJson6902Transformer" => {
                 let entry = Patch { inline: table.text("jsonOp")?, ..Patch::read(table)? };
-                apply_json_patch(loader, map, &entry, self.resource.name())
+                patch::apply_json_entry(loader, map, &entry, self.resource.name())
             }
             "PatchStrategicMergeTransformer" => self.strategic_merge(table, loader, map),
             "PatchTransformer" => {

@@ -7,7 +7,7 @@ use crate::{
     decode::{CONFIGURATION, Located, Table},
     error::{Outcome, Problem},
     fieldspec::FieldSpec,
-    id::Gvk,
+    id::{Gvk, kind_rank},
     kustomization::read_gvk,
     loader::Loader,
 };
@@ -208,7 +208,7 @@ fn sort_key(gvk: &Gvk) -> (i32, String) {
     };
     let Gvk { group, version, kind } = gvk;
     let text = format!("{}_{}_{}", or(group, "~G"), or(version, "~V"), or(kind, "~K"));
-    (crate::finish::kind_rank(kind), text)
+    (kind_rank(kind), text)
 }
 
 #[cfg(test)]

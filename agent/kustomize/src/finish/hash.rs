@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{Outcome, Problem},
+    json::{go_json, go_json_string},
     resmap::ResMap,
     resource::Resource,
     yaml::{Dialect, Node},
@@ -45,7 +46,7 @@ fn hash(resource: &Resource) -> Outcome<String> {
         ],
         _ => {
             let value = json(node)?;
-            return Ok(encode(&go_json(&value)));
+            return Ok(encode(&go_json(&value, None)));
         }
     };
     fields.retain(|(_, value)| value.is_some());
@@ -61,14 +62,14 @@ fn hash(resource: &Resource) -> Outcome<String> {
 fn mapping(node: &Node, field: &str) -> Outcome<Option<String>> {
     match node.get(field).filter(|value| value.is_mapping()) {
         None => Ok(None),
-        Some(value) => Ok(Some(go_json(&json(value)?))),
+        Some(value) => Ok(Some(go_json(&json(value)?, None))),
     }
 }
 
 fn any(node: &Node, field: &str) -> Outcome<String> {
     match node.get(field) {
         None => Ok(go_json_string("")),
-        Some(value) if value.is_mapping() => Ok(go_json(&json(value)?)),
+        Some(value) if value.is_mapping() => Ok(go_json(&json(value)?, None)),
         Some(value) if value.is_sequence() => Ok("null".to_owned()),
         Some(value) => Ok(go_json_string(value.raw())),
     }
@@ -101,50 +102,6 @@ fn encode(text: &str) -> String {
     hex.chars().take(LENGTH).map(letter).collect()
 }
 
-/// JSON as Go writes it: keys in order, nothing between.
-fn go_json(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| key.as_str());
-            let entries: Vec<String> = entries
-                .into_iter()
-                .map(|(key, value)| format!("{}:{}", go_json_string(key), go_json(value)))
-                .collect();
-            format!("{{{}}}", entries.join(","))
-        }
-        serde_json::Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(go_json).collect();
-            format!("[{}]", items.join(","))
-        }
-        serde_json::Value::String(text) => go_json_string(text),
-        other => other.to_string(),
-    }
-}
-
-/// A JSON string as Go writes it: safe within HTML.
-pub(crate) fn go_json_string(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            '\u{8}' => json.push_str("\\b"),
-            '\u{c}' => json.push_str("\\f"),
-            '\n' => json.push_str("\\n"),
-            '\r' => json.push_str("\\r"),
-            '\t' => json.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                let _ = write!(json, "\\u{:04x}", u32::from(c));
-            }
-            c => json.push(c),
-        }
-    }
-    json.push('"');
-    json
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +110,5 @@ mod tests {
     fn an_empty_config_map_has_the_suffix_that_upstream_gives_it() {
         let text = r#"{"data":"","kind":"ConfigMap","name":""}"#;
         assert_eq!(encode(text), "6ct58987ht");
-    }
-
-    #[test]
-    fn strings_are_escaped_as_go_does() {
-        assert_eq!(
-            go_json_string("a<b>&\u{2028}\u{1}\n"),
-            "\"a\\u003cb\\u003e\\u0026\\u2028\\u0001\\n\""
-        );
     }
 }

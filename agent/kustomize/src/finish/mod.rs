@@ -6,7 +6,7 @@ mod order;
 mod reference;
 mod variable;
 
-pub(crate) use hash::{add_hashes, go_json_string};
-pub(crate) use order::{kind_rank, sort};
+pub(crate) use hash::add_hashes;
+pub(crate) use order::sort;
 pub(crate) use reference::fix_references;
 pub(crate) use variable::{Variables, resolve_variables};

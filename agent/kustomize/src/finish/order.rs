@@ -2,52 +2,10 @@
 
 use crate::{
     error::{Outcome, Problem},
-    id::{Gvk, ResId},
+    id::{FIRST, Gvk, LAST, ResId, rank},
     kustomization::SortOptions,
     resmap::ResMap,
 };
-
-/// Kinds that others need come first, kinds that get in the way of others last.
-const FIRST: [&str; 22] = [
-    "Namespace",
-    "ResourceQuota",
-    "StorageClass",
-    "CustomResourceDefinition",
-    "ServiceAccount",
-    "PodSecurityPolicy",
-    "Role",
-    "ClusterRole",
-    "RoleBinding",
-    "ClusterRoleBinding",
-    "ConfigMap",
-    "Secret",
-    "Endpoints",
-    "Service",
-    "LimitRange",
-    "PriorityClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "Deployment",
-    "StatefulSet",
-    "CronJob",
-    "PodDisruptionBudget",
-];
-const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
-
-/// Where a kind stands: below zero before the rest, above behind it.
-pub(crate) fn kind_rank(kind: &str) -> i32 {
-    rank(kind, &FIRST, &LAST)
-}
-
-fn rank<T: AsRef<str>>(kind: &str, first: &[T], last: &[T]) -> i32 {
-    let position = |list: &[T]| list.iter().rposition(|name| name.as_ref() == kind);
-    let count = |at: usize| i32::try_from(at).unwrap_or(i32::MAX / 2);
-    match (position(last), position(first)) {
-        (Some(at), _) => 1 + count(at),
-        (None, Some(at)) => count(at) - count(first.len()),
-        (None, None) => 0,
-    }
-}
 
 /// Sorts as the kustomization, or else the caller, wants it.
 pub(crate) fn sort(map: &mut ResMap, options: &SortOptions) -> Outcome<()> {

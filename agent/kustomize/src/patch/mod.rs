@@ -14,7 +14,7 @@ use crate::{
     yaml::{Duplicates, Node},
 };
 
-pub(crate) use json::JsonPatch;
+use json::JsonPatch;
 
 /// A patch of `patches`, read and understood.
 pub(crate) struct LoadedPatch {
@@ -136,8 +136,37 @@ pub(crate) fn apply_strategic_merge(
     Ok(())
 }
 
-/// Applies a JSON patch of `patchesJson6902`.
-pub(crate) fn apply_json(
+/// Reads and applies an entry of `patchesJson6902`.
+pub(crate) fn apply_json_entry(
+    loader: &Loader<'_, '_>,
+    map: &mut ResMap,
+    entry: &Patch,
+    name: &str,
+) -> Outcome<()> {
+    let Some(target) = &entry.target else {
+        return Err(problem(name, "it needs a target"));
+    };
+    if target.id.name.is_empty() {
+        return Err(problem(name, "its target needs a name"));
+    }
+    let (bytes, file) = match (entry.path.is_empty(), entry.inline.is_empty()) {
+        (true, true) => return Err(problem(name, "one of patch and path must be there")),
+        (false, false) => return Err(problem(name, "patch and path exclude each other")),
+        (true, false) => (entry.inline.as_bytes().to_vec(), String::new()),
+        (false, true) => {
+            let loaded = loader.load("patchesJson6902", &entry.path)?;
+            (loaded.bytes, loaded.file)
+        }
+    };
+    let read = JsonPatch::read(&bytes, loader.session.budget.limits.yaml);
+    let json = read.map_err(|not| not.error.at(&file, None))?;
+    if json.is_empty() {
+        return Err(problem(name, "the patch is empty"));
+    }
+    apply_json(loader, map, &json, target, name)
+}
+
+fn apply_json(
     loader: &Loader<'_, '_>,
     map: &mut ResMap,
     patch: &JsonPatch,

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     budget::{Budget, weigh},
     error::Outcome,
+    json::go_json,
     yaml::{Content, Dialect, Documents, Node, edit, emit},
 };
 
@@ -65,53 +66,8 @@ fn serialise(document: Node, original: &str) -> Option<String> {
         return Some(yaml(&document));
     }
     let value = document.into_json(Dialect::Kustomize).ok()?;
-    let mut text = String::new();
     let is_pretty = original.contains('\n') && original.contains("  ");
-    json(&value, is_pretty.then_some(0), &mut text);
-    Some(text)
-}
-
-/// JSON as Go writes it: keys in order, `<`, `>` and `&` escaped.
-fn json(value: &Value, indent: Option<usize>, text: &mut String) {
-    let line = |indent: Option<usize>, text: &mut String| {
-        if let Some(indent) = indent {
-            text.push('\n');
-            text.extend(std::iter::repeat_n("  ", indent));
-        }
-    };
-    let inner = indent.map(|indent| indent + 1);
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| key.as_str());
-            text.push('{');
-            for (at, (key, value)) in entries.into_iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                line(inner, text);
-                text.push_str(&crate::finish::go_json_string(key));
-                text.push_str(if indent.is_some() { ": " } else { ":" });
-                json(value, inner, text);
-            }
-            line(indent, text);
-            text.push('}');
-        }
-        Value::Array(items) if !items.is_empty() => {
-            text.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                line(inner, text);
-                json(item, inner, text);
-            }
-            line(indent, text);
-            text.push(']');
-        }
-        Value::String(string) => text.push_str(&crate::finish::go_json_string(string)),
-        other => text.push_str(&other.to_string()),
-    }
+    Some(go_json(&value, is_pretty.then_some(0)))
 }
 
 /// YAML in the order that it had. Comments are lost.

@@ -14,7 +14,7 @@ use crate::{
     finish,
     kustomization::{Kustomization, SortOptions},
     load::is_internal_annotation,
-    loader::{Loader, Session},
+    loader::{LoadRestrictor, Loader, Session},
     origin,
     resmap::ResMap,
     resource::Resource,
@@ -24,22 +24,11 @@ use crate::{
 };
 
 use accumulate::{Accumulator, Target};
-pub(crate) use pipeline::apply_json_patch;
 
 const ORIGIN: &str = "config.kubernetes.io/origin";
 const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
 const LOCAL: &str = "config.kubernetes.io/local-config";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kustomize-v5.8.1");
-
-/// Which files a kustomization may read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LoadRestrictor {
-    /// Those in and below its own folder.
-    #[default]
-    Root,
-    /// All.
-    None,
-}
 
 /// The order of the output, unless the kustomization says (`sortOptions`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::{
     fieldspec::FieldSpec,
     kustomization::{Label, Patch},
     origin::Origin,
-    patch::{self, JsonPatch, LoadedPatch},
+    patch::{self, LoadedPatch},
     plugin::{Plugin, Role},
     replacement,
     resmap::ResMap,
@@ -124,7 +124,7 @@ impl Target<'_, '_> {
 
     fn json_patch(&self, map: &mut ResMap, entry: &Patch) -> Outcome<()> {
         let name = if entry.path.is_empty() { echo(&entry.inline) } else { entry.path.clone() };
-        apply_json_patch(&self.loader, map, entry, &name)
+        patch::apply_json_entry(&self.loader, map, entry, &name)
     }
 
     /// A built-in step is over that looked for so many fields in each object.
@@ -216,36 +216,6 @@ fn label_specs(label: &Label, into: &Accumulator) -> Outcome<Vec<FieldSpec>> {
     }
     merge_specs(&mut specs, vec![FieldSpec::of_path("metadata/labels")])?;
     Ok(specs)
-}
-
-/// Reads and applies an entry of `patchesJson6902`.
-pub(crate) fn apply_json_patch(
-    loader: &crate::loader::Loader<'_, '_>,
-    map: &mut ResMap,
-    entry: &Patch,
-    name: &str,
-) -> Outcome<()> {
-    let Some(target) = &entry.target else {
-        return Err(patch::problem(name, "it needs a target"));
-    };
-    if target.id.name.is_empty() {
-        return Err(patch::problem(name, "its target needs a name"));
-    }
-    let (bytes, file) = match (entry.path.is_empty(), entry.inline.is_empty()) {
-        (true, true) => return Err(patch::problem(name, "one of patch and path must be there")),
-        (false, false) => return Err(patch::problem(name, "patch and path exclude each other")),
-        (true, false) => (entry.inline.as_bytes().to_vec(), String::new()),
-        (false, true) => {
-            let loaded = loader.load("patchesJson6902", &entry.path)?;
-            (loaded.bytes, loaded.file)
-        }
-    };
-    let read = JsonPatch::read(&bytes, loader.session.budget.limits.yaml);
-    let json = read.map_err(|not| not.error.at(&file, None))?;
-    if json.is_empty() {
-        return Err(patch::problem(name, "the patch is empty"));
-    }
-    patch::apply_json(loader, map, &json, target, name)
 }
 
 fn mark_all(map: &mut ResMap, origin: &Origin) {
