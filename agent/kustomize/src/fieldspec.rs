@@ -103,6 +103,11 @@ fn walk(node: &mut Node, path: &[String], create: Create, set: Set<'_>) -> Outco
                 let message = "the path has an empty name".to_owned();
                 return Err(Problem::Field { field: String::new(), message }.into());
             }
+            // These are questions to lists, and upstream takes nothing else for a wildcard.
+            if matches!(name, "*" | "-") || name.parse::<i64>().is_ok() {
+                let message = format!("{name:?} in the path is no name of a field");
+                return Err(Problem::Field { field: String::new(), message }.into());
+            }
             let creates = create != Create::Nothing && !is_list;
             let makes = if rest.is_empty() { create } else { Create::Mapping };
             let found = node.get(name).map(Node::is_nothing);

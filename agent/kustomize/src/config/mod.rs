@@ -3,6 +3,8 @@
 
 mod crds;
 
+use std::sync::{Arc, OnceLock};
+
 use crate::{
     decode::{CONFIGURATION, Located, Table},
     error::{Outcome, Problem},
@@ -99,36 +101,51 @@ impl Config {
         config
     }
 
-    /// Upstream's table with the files of `configurations`.
-    pub(crate) fn load(loader: &Loader<'_, '_>, paths: &[Located], file: &str) -> Outcome<Self> {
-        let mut config = Self::standard();
-        let mut own = Self::default();
-        for path in paths {
-            let loaded = loader
-                .load("configurations", &path.text)
-                .map_err(|error| error.at(file, Some(path.mark)))?;
-            let Some(document) = loader.parse(&loaded)? else { continue };
-            let read = Table::of(&document, "", CONFIGURATION)
-                .and_then(|table| table.read(Self::read))
-                .and_then(|more| own.merge(more));
-            read.map_err(|error| error.at(&loaded.file, None))?;
+    /// Adds what a kustomization has to what came together so far. In most
+    /// builds all have the same table, which is neither copied nor compared.
+    pub(crate) fn share(own: &mut Arc<Self>, other: &Arc<Self>) -> Outcome<()> {
+        if Arc::ptr_eq(own, other) {
+            return Ok(());
         }
-        config.merge(own)?;
-        Ok(config)
+        if own.is_empty() {
+            *own = Arc::clone(other);
+            return Ok(());
+        }
+        Arc::make_mut(own).merge((**other).clone())
     }
 
-    /// What CRDs say of their fields.
-    pub(crate) fn load_crds(
+    /// A table is never without name prefixes.
+    fn is_empty(&self) -> bool {
+        self.name_prefix.is_empty() && self.name_reference.is_empty()
+    }
+
+    /// Upstream's table with the files of `configurations` and `crds`.
+    pub(crate) fn load(
         loader: &Loader<'_, '_>,
-        paths: &[Located],
+        configurations: &[Located],
+        crds: &[Located],
         file: &str,
-    ) -> Outcome<Self> {
-        let mut config = Self::default();
-        for path in paths {
-            let loaded =
-                loader.load("crds", &path.text).map_err(|error| error.at(file, Some(path.mark)))?;
-            let Some(document) = loader.parse(&loaded)? else { continue };
-            config.merge(crds::read(&document)?).map_err(|error| error.at(&loaded.file, None))?;
+    ) -> Outcome<Arc<Self>> {
+        static STANDARD: OnceLock<Arc<Config>> = OnceLock::new();
+        let mut config = Arc::clone(STANDARD.get_or_init(|| Arc::new(Self::standard())));
+        for (field, paths) in [("configurations", configurations), ("crds", crds)] {
+            if paths.is_empty() {
+                continue;
+            }
+            let mut own = Self::default();
+            for path in paths {
+                let loaded = loader.load(field, &path.text);
+                let loaded = loaded.map_err(|error| error.at(file, Some(path.mark)))?;
+                let Some(document) = loader.parse(&loaded)? else { continue };
+                let more = match field {
+                    "crds" => crds::read(&document),
+                    _ => Table::of(&document, "", CONFIGURATION)
+                        .and_then(|table| table.read(Self::read)),
+                };
+                let merged = more.and_then(|more| own.merge(more));
+                merged.map_err(|error| error.at(&loaded.file, None))?;
+            }
+            Arc::make_mut(&mut config).merge(own)?;
         }
         Ok(config)
     }

@@ -1,7 +1,7 @@
 //! The walk over kustomizations: resources, then generators, then components,
 //! then transformers, then validators.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use crate::{
     config::Config,
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Accumulator {
     pub(crate) map: ResMap,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) variables: Variables,
 }
 
@@ -106,8 +106,8 @@ impl<'s, 'f> Target<'s, 'f> {
     pub(crate) fn accumulate(&self, mut into: Accumulator) -> Outcome<Accumulator> {
         let own = &self.kustomization;
         into = self.resources(into, &own.resources, "resources")?;
-        into.config.merge(Config::load(&self.loader, &own.configurations, &self.file)?)?;
-        into.config.merge(Config::load_crds(&self.loader, &own.crds, &self.file)?)?;
+        let config = Config::load(&self.loader, &own.configurations, &own.crds, &self.file)?;
+        Config::share(&mut into.config, &config)?;
         self.generators(&mut into)?;
         for path in &own.components {
             let outcome = self.component(into, &path.text);
@@ -142,7 +142,7 @@ impl<'s, 'f> Target<'s, 'f> {
             Found::Nothing => Ok(Vec::new()),
             Found::Folder(root) => {
                 let built = self.directory(Accumulator::default(), root, path, false)?;
-                into.config.merge(built.config)?;
+                Config::share(&mut into.config, &built.config)?;
                 for variable in built.variables.into_values() {
                     add_variable(into, variable)?;
                 }
