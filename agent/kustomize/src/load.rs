@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::{
     budget::{Budget, weigh},
     error::{Outcome, Problem, echo},
-    resource::{Behavior, Resource},
+    resource::{Behavior, Previous, Resource},
     schema::Scopes,
     yaml::{self, Content, Dialect, Documents, Duplicates, Node, edit},
 };
@@ -41,11 +41,10 @@ fn nodes(bytes: &[u8], duplicates: Duplicates, budget: &Budget) -> Outcome<Vec<N
     for document in documents {
         let mut node = document.map_err(first)?;
         budget.nodes(weigh(&node).nodes)?;
-        if node.is_nothing() {
-            continue;
-        }
         edit::settle(&mut node);
-        nodes.push(node);
+        if !node.is_nothing() {
+            nodes.push(node);
+        }
     }
     Ok(nodes)
 }
@@ -141,8 +140,21 @@ fn take_marks(resource: &mut Resource) {
         return;
     }
     let text = |name: &str| annotations.get(&format!("{INTERNAL}{name}")).map(Node::raw);
+    let list = |name: &str| -> Vec<String> {
+        text(name).map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
+    };
+    let (names, namespaces, kinds) =
+        (list("previousNames"), list("previousNamespaces"), list("previousKinds"));
+    if names.len() == namespaces.len() && names.len() == kinds.len() {
+        let previous = names.into_iter().zip(namespaces).zip(kinds);
+        let previous = previous.map(|((name, namespace), kind)| Previous { name, namespace, kind });
+        resource.history = previous.collect();
+    }
+    let (prefixes, suffixes) = (list("prefixes"), list("suffixes"));
     let needs_hash = text("needsHashSuffix") == Some("enabled");
     let behavior = Behavior::read(text("generatorBehavior").unwrap_or_default());
+    resource.prefixes = prefixes;
+    resource.suffixes = suffixes;
     resource.needs_hash = needs_hash;
     resource.behavior = behavior;
 }

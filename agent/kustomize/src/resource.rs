@@ -236,6 +236,12 @@ impl Resource {
         self.needs_hash &= other.needs_hash;
         self.is_generated = other.is_generated;
         self.variables.clone_from(&other.variables);
+        if self.transformations.is_empty() {
+            self.transformations.clone_from(&other.transformations);
+        }
+        if self.origin.is_none() {
+            self.origin.clone_from(&other.origin);
+        }
     }
 
     /// Whether anything is known of it that upstream keeps in annotations.
@@ -298,7 +304,7 @@ fn keep_style(old: &Scalar, value: &mut Node) {
 }
 
 /// A text that would read as something else gets quotes.
-fn quote_ambiguous(value: &mut Node) {
+pub(crate) fn quote_ambiguous(value: &mut Node) {
     if let Some(scalar) = value.as_scalar_mut()
         && scalar.is_text()
         && scalar.style == Style::Plain

@@ -101,16 +101,24 @@ impl Config {
         config
     }
 
+    /// The same for all builds.
+    fn shared() -> Arc<Self> {
+        static STANDARD: OnceLock<Arc<Config>> = OnceLock::new();
+        Arc::clone(STANDARD.get_or_init(|| Arc::new(Self::standard())))
+    }
+
     /// Adds what a kustomization has to what came together so far. In most
     /// builds all have the same table, which is neither copied nor compared.
     pub(crate) fn share(own: &mut Arc<Self>, other: &Arc<Self>) -> Outcome<()> {
         if Arc::ptr_eq(own, other) {
             return Ok(());
         }
-        if own.is_empty() {
+        if own.is_empty() && Arc::ptr_eq(other, &Self::shared()) {
             *own = Arc::clone(other);
             return Ok(());
         }
+        // Also into an empty one: a spec for all kinds goes when one for some
+        // kinds has the same path, which shows in what upstream builds.
         Arc::make_mut(own).merge((**other).clone())
     }
 
@@ -126,8 +134,7 @@ impl Config {
         crds: &[Located],
         file: &str,
     ) -> Outcome<Arc<Self>> {
-        static STANDARD: OnceLock<Arc<Config>> = OnceLock::new();
-        let mut config = Arc::clone(STANDARD.get_or_init(|| Arc::new(Self::standard())));
+        let mut config = Self::shared();
         for (field, paths) in [("configurations", configurations), ("crds", crds)] {
             if paths.is_empty() {
                 continue;

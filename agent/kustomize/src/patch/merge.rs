@@ -9,6 +9,7 @@ mod list;
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
+    resource::quote_ambiguous,
     schema::{Schema, Shape},
     yaml::{Content, Node, Style},
 };
@@ -137,7 +138,8 @@ fn untouched(schema: &Schema, shape: Shape<'_>, dest: Node) -> Outcome {
             for mut entry in entries {
                 let shape = schema.field(shape, &entry.key);
                 let shape = known_shape(schema, shape, Some(&entry.value), None);
-                if let Some(value) = untouched(schema, shape, entry.value).into_node() {
+                if let Some(mut value) = untouched(schema, shape, entry.value).into_node() {
+                    quote_ambiguous(&mut value);
                     entry.value = value;
                     kept.push(entry);
                 }
@@ -235,7 +237,10 @@ fn mappings(schema: &Schema, shape: Shape<'_>, mut dest: Node, mut patch: Node) 
                 dest.remove(&key);
             }
             // Stays as it was, even when it is null.
-            Outcome::Kept(node) => dest.put(&key, node),
+            Outcome::Kept(mut node) => {
+                quote_ambiguous(&mut node);
+                dest.put(&key, node);
+            }
             Outcome::Replaced(node) => {
                 // What was quoted stays quoted.
                 if let Some(style) = style {

@@ -41,7 +41,7 @@ pub enum Duplicates {
     Refused,
     /// As Go's readers of configuration do.
     LastWins,
-    /// As upstream's walk over a patch does.
+    /// As upstream's walk over a patch does, which takes any key for a string.
     FirstWins,
 }
 
@@ -288,7 +288,7 @@ impl Tree {
             }
             Some(Items::Mapping { entries, key }) => match key.take() {
                 None => {
-                    let read = read_key(node, dialect);
+                    let read = read_key(node, dialect, duplicates);
                     let outcome = read.as_ref().map(|_| ()).map_err(|p| p.clone().at(mark));
                     *key = Some(read.unwrap_or(Key::Faulty));
                     outcome
@@ -337,12 +337,17 @@ impl Tree {
     }
 }
 
-fn read_key(node: Node, dialect: Dialect) -> Result<Key, Problem> {
+fn read_key(node: Node, dialect: Dialect, duplicates: Duplicates) -> Result<Key, Problem> {
     match node.content {
         Content::Sequence(_) => Err(Problem::KeyNotScalar("a list")),
         Content::Mapping(_) => Err(Problem::KeyNotScalar("a mapping")),
         Content::Scalar(scalar) if scalar.is_merge() => Ok(Key::Merge),
-        Content::Scalar(scalar) => Ok(Key::Named(scalar.key(dialect)?, node.mark)),
+        Content::Scalar(scalar) => match scalar.key(dialect) {
+            Err(Problem::KeyNotText(_)) if duplicates == Duplicates::FirstWins => {
+                Ok(Key::Named(scalar.text, node.mark))
+            }
+            key => Ok(Key::Named(key?, node.mark)),
+        },
     }
 }
 

@@ -136,7 +136,7 @@ impl Node {
         self.get_mut(key).filter(|node| node.is_mapping())
     }
 
-    /// Null, as Kustomize reads it.
+    /// Null, in a tree that is settled.
     pub fn is_nothing(&self) -> bool {
         match &self.content {
             Content::Scalar(scalar) => scalar.is_null(),
@@ -155,15 +155,10 @@ impl Node {
 }
 
 impl Scalar {
-    /// Null, as Kustomize reads it.
+    /// Null that is written down. What has no tag is not null yet, even when
+    /// it is empty: upstream sets such values, and takes none of them away.
     pub fn is_null(&self) -> bool {
-        match self.tag {
-            Tag::Null => true,
-            Tag::None => {
-                self.style == Style::Plain && self.resolve(Dialect::Kustomize) == Ok(Resolved::Null)
-            }
-            _ => false,
-        }
+        self.tag == Tag::Null
     }
 
     /// Whether it is text, as far as its tag says.

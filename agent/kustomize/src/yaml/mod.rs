@@ -139,6 +139,8 @@ pub enum Problem {
     KeyNotScalar(&'static str),
     #[error("a key must not be null")]
     NullKey,
+    #[error("the key {0} is not a string: quote it")]
+    KeyNotText(String),
     #[error("the tag {0} is not known")]
     UnknownTag(String),
     /// Does not repeat the value: it may be a secret.

@@ -66,7 +66,9 @@ impl Scalar {
         Ok(match (resolved, dialect) {
             (Resolved::Null, _) => return Err(Problem::NullKey),
             (Resolved::Decoded(text), _) => text,
-            (Resolved::Text, _) | (_, Dialect::Kustomize) => self.text.clone(),
+            (Resolved::Text, _) => self.text.clone(),
+            // Upstream has no JSON for an object with such a key.
+            (_, Dialect::Kustomize) => return Err(Problem::KeyNotText(self.echo())),
             (Resolved::Bool(value), _) => value.to_string(),
             (Resolved::Integer(value), _) => value.to_string(),
             (Resolved::Unsigned(value), _) => value.to_string(),
