@@ -18,7 +18,7 @@ use leeward_core::{
         scope::{declared_scope, resolve_scopes},
         stamp::stamped,
     },
-    render::{Limits, TreeFiles, plain},
+    render::{Limits, TreeFiles, folder},
 };
 use serde_json::Value;
 
@@ -107,14 +107,14 @@ impl From<ClusterFault> for Undesired {
 /// Renders a revision from the store alone.
 pub(super) fn rendered(
     store: &Store,
-    folder: &str,
+    shown_below: &str,
     revision: &Revision,
 ) -> Result<Vec<Manifest>, Undesired> {
     if revision.tree == EMPTY_TREE {
         return Ok(Vec::new());
     }
-    let files = TreeFiles::new(store, revision.tree).shown_below(folder);
-    plain(&files, &Limits::default()).map_err(|error| {
+    let files = TreeFiles::new(store, revision.tree).shown_below(shown_below);
+    folder(&files, &Limits::default()).map_err(|error| {
         if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
     })
 }
