@@ -49,8 +49,9 @@ impl From<Box<BuildError>> for Failure {
     fn from(error: Box<BuildError>) -> Self {
         let failure = Self::new(Exit::BadInput, error.to_string());
         match error.problem {
-            Problem::NoKustomization { .. } => failure
-                .with_hint("--reorder, --load-restrictor and references are for kustomizations"),
+            Problem::NoKustomization { .. } if error.place.is_none() => failure.with_hint(
+                "without --reorder and --load-restrictor, a plain folder is rendered too",
+            ),
             _ => failure,
         }
     }
