@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::{
     model::{
-        Applied, ClusterFault, FetchFailure, Fetched, GitId, Kind, KindVersion, Manifest,
-        ObjectKey, Scope,
+        Applied, ClusterFault, FetchFailure, Fetched, FetchedFolder, GitId, Kind, KindVersion,
+        Manifest, ObjectKey, Scope,
     },
     report::Event,
 };
@@ -19,6 +19,15 @@ pub trait Fetch {
     /// until every object of the path is in the store. `have` is the newest
     /// commit that is known to be whole. Cancel safe: what arrived stays.
     async fn fetch(&mut self, have: Option<GitId>) -> Result<Fetched, FetchFailure>;
+
+    /// Fetches another folder of the repository at `commit`, until every object
+    /// of it is in the store. `have` as above.
+    async fn fetch_folder(
+        &mut self,
+        commit: GitId,
+        have: Option<GitId>,
+        folder: &str,
+    ) -> Result<FetchedFolder, FetchFailure>;
 }
 
 /// How an object is written.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use leeward_core::{
-    model::{FetchFailure, Fetched, GitId, StatusDocument},
+    model::{FetchFailure, Fetched, FetchedFolder, GitId, StatusDocument},
     report::Delivery,
 };
 use tokio::{
@@ -61,15 +61,32 @@ struct RememberingSource {
     url: String,
 }
 
-impl Fetch for RememberingSource {
-    async fn fetch(&mut self, have: Option<GitId>) -> Result<Fetched, FetchFailure> {
-        let result = self.source.fetch(have).await;
+impl RememberingSource {
+    fn remember(&mut self) {
         if let Some(memory) = self.source.take_changed_memory() {
             let link = vec![(self.url.clone(), memory)];
             if let Err(error) = self.store.commit(Batch { link, ..Batch::default() }) {
                 tracing::warn!(%error, "Cannot remember what the remote can do.");
             }
         }
+    }
+}
+
+impl Fetch for RememberingSource {
+    async fn fetch(&mut self, have: Option<GitId>) -> Result<Fetched, FetchFailure> {
+        let result = self.source.fetch(have).await;
+        self.remember();
+        result
+    }
+
+    async fn fetch_folder(
+        &mut self,
+        commit: GitId,
+        have: Option<GitId>,
+        folder: &str,
+    ) -> Result<FetchedFolder, FetchFailure> {
+        let result = self.source.fetch_folder(commit, have, folder).await;
+        self.remember();
         result
     }
 }
@@ -131,6 +148,7 @@ pub(super) async fn serve(
             url: config.source.url.clone(),
         },
         store: Arc::clone(&store),
+        path: config.source.path.clone(),
         interval: config.source.interval,
         outcomes,
         asked,

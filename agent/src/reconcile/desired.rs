@@ -113,7 +113,10 @@ pub(super) fn rendered(
     if revision.tree == EMPTY_TREE {
         return Ok(Vec::new());
     }
-    let files = TreeFiles::new(store, revision.tree).shown_below(shown_below);
+    let mut files = TreeFiles::new(store, revision.tree).shown_below(shown_below);
+    if let Some(reach) = &revision.reach {
+        files = files.within(&reach.at, reach.folders.clone());
+    }
     folder(&files, &Limits::default()).map_err(|error| {
         if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
     })

@@ -1,20 +1,23 @@
 //! From a fetched commit to what each app is offered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::{
     cycle::{App, AppEvent, AppRecord, Phase, SourceRecord},
     git::{EMPTY_TREE, Objects as _, committed_at},
     model::{
         AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
-        Revision,
+        Reach, Revision,
     },
     render::{AppDefaults, TreeFiles, apps, subtree},
     report::{Event, EventKind},
 };
 use serde_json::json;
 
-use super::{poller::PollOutcome, reconciler::Reconciler};
+use super::{
+    poller::{PollOutcome, seen_from},
+    reconciler::Reconciler,
+};
 use crate::{
     edge::Cluster,
     metrics::FetchResult,
@@ -90,8 +93,11 @@ impl<C: Cluster> Reconciler<C> {
     }
 
     async fn fetched(&mut self, fetched: Fetched) -> Result<(), StoreError> {
-        let before = self.source.as_ref().map(|source| (source.commit, source.tree));
-        if before == Some((fetched.commit, fetched.tree)) {
+        let before = self.source.as_ref();
+        if before.is_some_and(|source| {
+            (source.commit, source.tree) == (fetched.commit, fetched.tree)
+                && source.others == fetched.others
+        }) {
             return Ok(());
         }
         let record = SourceRecord {
@@ -99,6 +105,7 @@ impl<C: Cluster> Reconciler<C> {
             tree: fetched.tree,
             reference: fetched.reference,
             fetched_at: self.clock.wall(),
+            others: fetched.others,
             faults: Vec::new(),
         };
         let event = Event {
@@ -187,10 +194,31 @@ impl<C: Cluster> Reconciler<C> {
             let tree = subtree(&*self.store, source.tree, &spec.path)
                 .map_err(|error| fault(error.to_string()))?
                 .ok_or_else(|| fault(format!("app {}: no folder {}", spec.name, spec.path)))?;
-            let content = content_of(&spec, tree);
-            offers.push((spec, Revision { commit: source.commit, tree, content }));
+            let reach = self.reach(source, &spec, tree);
+            let content = content_of(&spec, tree, reach.as_deref());
+            offers.push((spec, Revision { commit: source.commit, tree, content, reach }));
         }
         Ok(offers)
+    }
+
+    /// What an app's kustomizations refer to outside of its folder.
+    fn reach(&self, source: &SourceRecord, spec: &AppSpec, tree: GitId) -> Option<Box<Reach>> {
+        let path = &self.settings.config.source.path;
+        let (at, outside) = seen_from(&self.store, path, spec, tree, &source.others);
+        let is_used = |folder: &str| {
+            outside.found.iter().any(|path| {
+                path.strip_prefix(folder)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        let folders: BTreeMap<String, GitId> = source
+            .others
+            .iter()
+            .filter_map(|(folder, tree)| Some((folder.clone(), (*tree)?)))
+            .filter(|(folder, _)| is_used(folder))
+            .collect();
+        let refers = !folders.is_empty() || !outside.missed.is_empty();
+        refers.then(|| Box::new(Reach { at, folders }))
     }
 
     async fn offer(
@@ -226,7 +254,8 @@ impl<C: Cluster> Reconciler<C> {
             return self.commit(Batch { forget_apps: vec![name], ..Batch::default() }).await;
         }
         let content = ContentId(EMPTY_TREE.to_string());
-        self.offer(spec, Revision { commit, tree: EMPTY_TREE, content }, true).await
+        let revision = Revision { commit, tree: EMPTY_TREE, content, reach: None };
+        self.offer(spec, revision, true).await
     }
 
     /// Forgets removed apps whose objects are gone.
@@ -254,12 +283,15 @@ impl<C: Cluster> Reconciler<C> {
         let mut roots: BTreeSet<GitId> = BTreeSet::new();
         if let Some(source) = &self.source {
             roots.extend([source.commit, source.tree]);
+            roots.extend(source.others.values().flatten());
         }
         for app in self.apps.values() {
             let record = &app.record;
             let good = record.good.as_ref().map(|good| &good.revision);
             for revision in [good, record.candidate(), record.newest.as_ref(), record.at.as_ref()] {
                 roots.extend(revision.map(|revision| revision.tree));
+                let reach = revision.and_then(|revision| revision.reach.as_ref());
+                roots.extend(reach.into_iter().flat_map(|reach| reach.folders.values()));
             }
         }
         let roots: Vec<GitId> = roots.into_iter().collect();
@@ -271,11 +303,14 @@ impl<C: Cluster> Reconciler<C> {
 /// The tree says what is applied; what decides whether that is good belongs to
 /// the content as well, or a longer timeout could never give a failed revision
 /// another chance.
-fn content_of(spec: &AppSpec, tree: GitId) -> ContentId {
-    if spec.path.is_empty() && spec.ignore_differences.is_empty() {
+fn content_of(spec: &AppSpec, tree: GitId, reach: Option<&Reach>) -> ContentId {
+    if spec.path.is_empty() && spec.ignore_differences.is_empty() && reach.is_none() {
         return ContentId(tree.to_string());
     }
-    let judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
+    let mut judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
+    if let (Some(reach), Some(parts)) = (reach, judged.as_array_mut()) {
+        parts.push(json!(reach));
+    }
     let digest = Digest::of(judged.to_string().as_bytes()).to_string();
     ContentId(digest[..40].to_owned())
 }

@@ -16,15 +16,15 @@ mod proxy;
 mod receive;
 mod reference;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use leeward_core::{
     git::{
-        Ask, Base, Effort, End, FetchRequest, GiveUp, Ladder, Lesson, Missing, Objects, PackLimits,
-        PathFault, Purpose, Remembered, Rung, Situation, Stop, learn, listing, next,
+        Ask, Base, Effort, End, FetchRequest, GiveUp, Ladder, Lesson, Missing, Need, Objects,
+        PackLimits, PathFault, Purpose, Remembered, Rung, Situation, Stop, learn, listing, next,
         parse_capabilities, parse_path, subtree_at, without_filters,
     },
-    model::{FetchFailure, Fetched, GitId, LinkStep},
+    model::{FetchFailure, Fetched, FetchedFolder, GitId, LinkStep},
 };
 use tokio::time::Instant;
 
@@ -125,6 +125,7 @@ impl<O: Objects> GitSource<O> {
             commit: target.commit,
             tree: folder,
             reference: target.reference,
+            others: BTreeMap::new(),
             sent: 0,
             received: 0,
         })
@@ -377,25 +378,70 @@ impl<O: Objects> GitSource<O> {
     }
 }
 
-impl<O: Objects> Fetch for GitSource<O> {
-    async fn fetch(&mut self, have: Option<GitId>) -> Result<Fetched, FetchFailure> {
-        // The link is kept in a local while it works: a dropped future drops its connection with it.
-        let mut link = Link::open(&self.config, self.link.take())?;
-        let mut progressed = false;
-        let outcome = self.attempt(&mut link, have, &mut progressed).await;
-        let http::Meter { sent, received } = link.meter;
+impl<O: Objects> GitSource<O> {
+    /// Gives the link back, and adds what the work cost to a failure.
+    fn ended<T>(
+        &mut self,
+        mut link: Link,
+        progressed: bool,
+        outcome: Result<T, FetchFailure>,
+    ) -> Result<(T, http::Meter), FetchFailure> {
+        let meter = link.meter;
         if outcome.is_err() {
             // A redirect may be what led astray.
             link.go_home();
         }
         self.link = Some(link);
         match outcome {
-            Ok(fetched) => Ok(Fetched { sent, received, ..fetched }),
+            Ok(fetched) => Ok((fetched, meter)),
             Err(failure) => {
                 tracing::debug!(error = %chain(&failure), "Cannot fetch.");
+                let http::Meter { sent, received } = meter;
                 Err(FetchFailure { progressed, sent, received, ..failure })
             }
         }
+    }
+
+    /// Whether the commit, as far as it is in the store, has no such folder.
+    fn has_no_folder(&self, commit: GitId, path: &[String]) -> bool {
+        let missing = Missing::of(&self.objects, commit, path);
+        missing.is_ok_and(|missing| matches!(missing.need(), Need::NoFolder(_)))
+    }
+}
+
+impl<O: Objects> Fetch for GitSource<O> {
+    async fn fetch(&mut self, have: Option<GitId>) -> Result<Fetched, FetchFailure> {
+        // The link is kept in a local while it works: a dropped future drops its connection with it.
+        let mut link = Link::open(&self.config, self.link.take())?;
+        let mut progressed = false;
+        let outcome = self.attempt(&mut link, have, &mut progressed).await;
+        let (fetched, http::Meter { sent, received }) = self.ended(link, progressed, outcome)?;
+        Ok(Fetched { sent, received, ..fetched })
+    }
+
+    async fn fetch_folder(
+        &mut self,
+        commit: GitId,
+        have: Option<GitId>,
+        folder: &str,
+    ) -> Result<FetchedFolder, FetchFailure> {
+        let path = parse_path(folder);
+        let mut link = Link::open(&self.config, self.link.take())?;
+        let mut progressed = false;
+        let target = Target { commit, reference: String::new() };
+        // Its own path waits meanwhile; a future that is dropped here is dropped with the source.
+        let own = std::mem::replace(&mut self.path, path);
+        let own_name = std::mem::replace(&mut self.config.path, folder.to_owned());
+        let outcome = self.complete(&mut link, &target, have, &mut progressed).await;
+        let path = std::mem::replace(&mut self.path, own);
+        self.config.path = own_name;
+        let outcome = match outcome {
+            Ok(tree) => Ok(Some(tree)),
+            Err(_) if self.has_no_folder(commit, &path) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        let (tree, http::Meter { sent, received }) = self.ended(link, progressed, outcome)?;
+        Ok(FetchedFolder { tree, sent, received })
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod bad;
+mod bases;
 mod change;
 mod commands;
 mod contract;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use leeward::{edge::Fetch, store::Store};
 use leeward_core::{
     git::{Object, ObjectType, Objects as _, hash_object},
-    model::{AppName, FetchFailure, Fetched, GitId, LinkStep, ObjectKey},
+    model::{AppName, FetchFailure, Fetched, FetchedFolder, GitId, LinkStep, ObjectKey},
 };
 use serde_json::{Value, json};
 
@@ -221,8 +221,19 @@ impl Fetch for SimSource {
             commit: commit.id,
             tree: commit.tree,
             reference: "refs/heads/main".to_owned(),
+            others: BTreeMap::new(),
             sent: 200,
             received: 400,
         })
+    }
+
+    /// Its apps have no kustomizations, so nobody asks.
+    async fn fetch_folder(
+        &mut self,
+        _commit: GitId,
+        _have: Option<GitId>,
+        _folder: &str,
+    ) -> Result<FetchedFolder, FetchFailure> {
+        Ok(FetchedFolder { tree: None, sent: 0, received: 0 })
     }
 }

@@ -130,6 +130,7 @@ fn agent(
     let mut poll_dice = Dice::new(seed ^ handle.with(|world| world.dice.next()));
     let config = configuration()?;
     let poller = Poller {
+        path: String::new(),
         fetch: SimSource { handle: handle.clone(), store: Arc::clone(&store) },
         store: Arc::clone(&store),
         interval: config.source.interval,

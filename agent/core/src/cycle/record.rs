@@ -1,6 +1,6 @@
 //! What is durable about an app, a revision and the source.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -219,6 +219,9 @@ pub struct SourceRecord {
     pub tree: GitId,
     pub reference: String,
     pub fetched_at: Timestamp,
+    /// Folders elsewhere in the repository that the path refers to; `None`: it has no such folder.
+    #[serde(default)]
+    pub others: BTreeMap<String, Option<GitId>>,
     /// What is wrong with the path as a whole (`leeward.yaml`); the apps stay as they were.
     #[serde(default)]
     pub faults: Vec<ObjectFault>,

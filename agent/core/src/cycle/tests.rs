@@ -24,7 +24,7 @@ fn spec() -> AppSpec {
 
 fn revision(content: u8) -> Revision {
     let id = GitId::from_bytes(&[content; 20]).unwrap();
-    Revision { commit: id, tree: id, content: ContentId(id.to_string()) }
+    Revision { commit: id, tree: id, content: ContentId(id.to_string()), reach: None }
 }
 
 fn at(seconds: u64) -> Now {

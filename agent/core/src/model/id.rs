@@ -1,6 +1,6 @@
 //! Names of content: Git object ids, content ids, digests.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
@@ -82,6 +82,18 @@ pub struct Revision {
     /// The tree of the app's folder in `commit`.
     pub tree: GitId,
     pub content: ContentId,
+    /// What its kustomizations refer to beyond the folder, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Box<Reach>>,
+}
+
+/// Other folders of the repository that belong to a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reach {
+    /// The app's own folder, from the root of the repository.
+    pub at: String,
+    /// Tree by folder, from the root of the repository.
+    pub folders: BTreeMap<String, GitId>,
 }
 
 /// SHA-256 of something of ours.

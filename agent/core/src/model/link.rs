@@ -1,6 +1,6 @@
 //! What is known of the way to the remote, with evidence.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,15 @@ pub struct FetchFailure {
     pub received: u64,
 }
 
+/// A folder elsewhere in the repository, asked for in addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchedFolder {
+    /// All of it is in the store; `None`: the commit has no such folder.
+    pub tree: Option<GitId>,
+    pub sent: u64,
+    pub received: u64,
+}
+
 /// A completed poll: every object of the path at `commit` is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -59,6 +68,9 @@ pub struct Fetched {
     pub tree: GitId,
     /// The full name of the ref that was followed; empty for a pinned commit.
     pub reference: String,
+    /// Folders elsewhere in the repository that the path's kustomizations refer to, and their
+    /// trees; `None` for one that the commit does not have. All of it is in the store, too.
+    pub others: BTreeMap<String, Option<GitId>>,
     /// Bytes that crossed the link for it, HTTP headers included, in this try.
     pub sent: u64,
     pub received: u64,

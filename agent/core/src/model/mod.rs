@@ -15,8 +15,8 @@ mod time;
 pub use app::{AppName, AppSpec, Heal, IgnoreRule, PruneGuard};
 pub use backoff::Backoff;
 pub use cluster::{Applied, ClusterFault, InventoryEntry, KindVersion, Seen, Sighting};
-pub use id::{ContentId, Digest, GitId, ParseIdError, Revision};
-pub use link::{FetchFailure, Fetched, LinkState, LinkStep};
+pub use id::{ContentId, Digest, GitId, ParseIdError, Reach, Revision};
+pub use link::{FetchFailure, Fetched, FetchedFolder, LinkState, LinkStep};
 pub use managed::{owned_digest, was_handed_over};
 pub use object::{
     APP_LABEL, FIELD_MANAGER, HANDOVER_MANAGER, Kind, Manifest, ObjectKey, Origin,

@@ -1,18 +1,44 @@
 //! A folder with a kustomization: what it builds to, from what has been fetched.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use leeward_kustomize::{BuildError, Found, Object, Options, ReadError, build};
 
-use super::{Files, yaml};
+use super::{Around, Files, yaml};
 
 /// Builds the kustomization in `folder`. `paths` are all files below the root
-/// of `files`, sorted; what a kustomization refers to must be one of them.
+/// of `files`, sorted; what a kustomization refers to must be one of them, or
+/// lie around the folder.
 pub(super) fn built(
     files: &dyn Files,
     paths: &[String],
     folder: &str,
 ) -> Result<Vec<Object>, Box<BuildError>> {
+    watched(files, paths, folder, &RefCell::default())
+}
+
+/// What a build has looked for outside of the folder, from the root of the repository.
+#[derive(Default)]
+pub(super) struct Looks {
+    pub(super) found: BTreeSet<String>,
+    pub(super) missed: BTreeSet<String>,
+}
+
+/// The same, noting what it looks for outside.
+pub(super) fn watched(
+    files: &dyn Files,
+    paths: &[String],
+    folder: &str,
+    looks: &RefCell<Looks>,
+) -> Result<Vec<Object>, Box<BuildError>> {
+    let around = files.around();
+    let others = around.map(|around| around.others.list()).transpose();
+    // Unreadable others are as good as absent; whoever refers to them says so.
+    let others = others.ok().flatten().unwrap_or_default();
+    let fetched = Fetched { files, paths, around, others: &others, looks };
+    let folder = around.map_or_else(|| folder.to_owned(), |around| join(around.at, folder));
     // The plan has an order of its own.
-    build(&Fetched { files, paths }, folder, &Options::default()).map(|built| built.objects)
+    build(&fetched, &folder, &Options::default()).map(|built| built.objects)
 }
 
 /// The object as a tree again, for the checks that every manifest passes.
@@ -21,54 +47,117 @@ pub(super) fn node(object: &Object) -> yaml::Node {
     yaml::Node::of_json(&object.value, mark)
 }
 
-/// What has been fetched, as Kustomize looks at it.
+/// What has been fetched, as Kustomize looks at it: from the root of the
+/// repository where that is known, else from the folder.
 struct Fetched<'f> {
     files: &'f dyn Files,
     paths: &'f [String],
+    around: Option<Around<'f>>,
+    /// Paths of `around`, sorted.
+    others: &'f [String],
+    looks: &'f RefCell<Looks>,
+}
+
+/// Where a path leads.
+enum Side<'f> {
+    /// Into the folder; the path is from there.
+    Own(&'f str),
+    Other(&'f dyn Files),
+}
+
+impl<'f> Fetched<'f> {
+    fn side<'p>(&self, path: &'p str) -> Side<'p>
+    where
+        'f: 'p,
+    {
+        let Some(around) = self.around else { return Side::Own(path) };
+        match below(path, around.at) {
+            Some(own) => Side::Own(own),
+            None => Side::Other(around.others),
+        }
+    }
 }
 
 impl leeward_kustomize::Files for Fetched<'_> {
     fn look(&self, path: &str) -> Result<Found, ReadError> {
-        let at = self.paths.partition_point(|known| known.as_str() < path);
-        if self.paths.get(at).is_some_and(|known| known == path) {
-            return Ok(Found::File(path.to_owned()));
+        let found = match self.side(path) {
+            Side::Own(own) => look(self.paths, own, path),
+            Side::Other(_) => look(self.others, path, path),
+        };
+        if let Side::Other(_) = self.side(path) {
+            let mut looks = self.looks.borrow_mut();
+            match found {
+                Found::Nothing => looks.missed.insert(path.to_owned()),
+                Found::File(_) | Found::Folder(_) => looks.found.insert(path.to_owned()),
+            };
         }
-        let folder = format!("{path}/");
-        let at = self.paths.partition_point(|known| known.as_str() < folder.as_str());
-        let is_folder =
-            path.is_empty() || self.paths.get(at).is_some_and(|known| known.starts_with(&folder));
-        Ok(if is_folder { Found::Folder(path.to_owned()) } else { Found::Nothing })
+        Ok(found)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        let read = self.files.read(path);
+        let read = match self.side(path) {
+            Side::Own(own) => self.files.read(own),
+            Side::Other(others) => others.read(path),
+        };
         read.map_err(|error| ReadError { message: error.message, missing: error.missing })
     }
 
     fn shown(&self, path: &str) -> String {
-        match self.files.shown(path) {
-            shown if shown.is_empty() => ".".to_owned(),
-            shown => shown,
-        }
+        let shown = match self.side(path) {
+            Side::Own(own) => self.files.shown(own),
+            Side::Other(others) => others.shown(path),
+        };
+        if shown.is_empty() { ".".to_owned() } else { shown }
+    }
+}
+
+/// What the sorted paths have at `at`; it is called `path`.
+fn look(paths: &[String], at: &str, path: &str) -> Found {
+    let place = paths.partition_point(|known| known.as_str() < at);
+    if paths.get(place).is_some_and(|known| known == at) {
+        return Found::File(path.to_owned());
+    }
+    let folder = format!("{at}/");
+    let place = paths.partition_point(|known| known.as_str() < folder.as_str());
+    let is_folder =
+        at.is_empty() || paths.get(place).is_some_and(|known| known.starts_with(&folder));
+    if is_folder { Found::Folder(path.to_owned()) } else { Found::Nothing }
+}
+
+/// The path from the folder on, when it lies in it.
+pub(super) fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
+    if folder.is_empty() {
+        return Some(path);
+    }
+    let rest = path.strip_prefix(folder)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+fn join(folder: &str, path: &str) -> String {
+    match (folder, path) {
+        ("", path) => path.to_owned(),
+        (folder, "") => folder.to_owned(),
+        (folder, path) => format!("{folder}/{path}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use leeward_kustomize::Files as _;
-
     use super::*;
 
     #[test]
     fn a_folder_is_what_files_lie_below() {
-        let files = std::collections::BTreeMap::<String, Vec<u8>>::new();
         let paths = ["a-b.yaml", "a.yaml", "a/b/c.yaml"].map(str::to_owned);
-        let fetched = Fetched { files: &files, paths: &paths };
-        let known = ["", "a", "a/b", "a/b/c.yaml", "a.yaml"];
-        assert_eq!(known.map(|path| fetched.look(path) != Ok(Found::Nothing)), [true; 5]);
-        assert_eq!(
-            ["b", "a/c", "a/b/c", "a-b"].map(|path| fetched.look(path) != Ok(Found::Nothing)),
-            [false; 4]
-        );
+        let is_there = |path: &str| look(&paths, path, path) != Found::Nothing;
+        assert_eq!(["", "a", "a/b", "a/b/c.yaml", "a.yaml"].map(is_there), [true; 5]);
+        assert_eq!(["b", "a/c", "a/b/c", "a-b"].map(is_there), [false; 4]);
+    }
+
+    #[test]
+    fn a_path_is_below_whole_segments_only() {
+        assert_eq!(below("a/b", "a"), Some("b"));
+        assert_eq!(below("a", "a"), Some(""));
+        assert_eq!(below("ab", "a"), None);
+        assert_eq!(below("a", ""), Some("a"));
     }
 }

@@ -10,12 +10,14 @@ mod faults;
 mod ignore;
 mod kustomization;
 mod object;
+mod outside;
 mod plain;
 mod tree;
 
 use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, apps};
+pub use outside::{Outside, outside};
 pub use plain::{IGNORE_FILE, Limits, folder};
 pub use tree::{TreeFiles, subtree};
 
@@ -36,6 +38,26 @@ pub trait Files {
     /// folder as part of a larger one.
     fn shown(&self, path: &str) -> String {
         path.to_owned()
+    }
+
+    /// What else of the repository kustomizations may refer to, if anything.
+    fn around(&self) -> Option<Around<'_>> {
+        None
+    }
+}
+
+/// A folder's place among other folders of its repository.
+#[derive(Clone, Copy)]
+pub struct Around<'f> {
+    /// The folder itself, from the root of the repository.
+    pub at: &'f str,
+    /// Files of the others, from the root of the repository.
+    pub others: &'f dyn Files,
+}
+
+impl std::fmt::Debug for Around<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Around").field("at", &self.at).finish_non_exhaustive()
     }
 }
 

@@ -138,6 +138,11 @@ struct Selected<'p> {
     kustomizations: Vec<&'p str>,
 }
 
+/// The folders that are built.
+pub(super) fn kustomizations<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Vec<&'p str> {
+    select(paths, rules).kustomizations
+}
+
 fn select<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Selected<'p> {
     let visible: Vec<&str> = paths
         .iter()

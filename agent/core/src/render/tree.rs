@@ -7,7 +7,7 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use gix_object::{TreeRefIter, tree::EntryKind};
 
-use super::{FileError, Files};
+use super::{Around, FileError, Files};
 use crate::{
     git::{ObjectType, Objects},
     model::GitId,
@@ -23,15 +23,30 @@ const DEPTH_MAX: usize = 64;
 #[derive(Debug)]
 pub struct TreeFiles<'a, O> {
     objects: &'a O,
-    tree: GitId,
+    /// Trees by the folder that they are shown as; one that is empty for the root.
+    trees: BTreeMap<String, GitId>,
     prefix: String,
+    around: Option<(String, Box<Self>)>,
     blobs: OnceCell<BTreeMap<String, GitId>>,
 }
 
 impl<'a, O: Objects> TreeFiles<'a, O> {
     /// `tree` is the folder; nothing is read yet.
     pub fn new(objects: &'a O, tree: GitId) -> Self {
-        Self { objects, tree, prefix: String::new(), blobs: OnceCell::new() }
+        Self::of(objects, BTreeMap::from([(String::new(), tree)]))
+    }
+
+    fn of(objects: &'a O, trees: BTreeMap<String, GitId>) -> Self {
+        Self { objects, trees, prefix: String::new(), around: None, blobs: OnceCell::new() }
+    }
+
+    /// Lets kustomizations see more of the repository: the folder is at `at`
+    /// in it, the others are where their names say.
+    #[must_use]
+    pub fn within(mut self, at: &str, others: BTreeMap<String, GitId>) -> Self {
+        let others = Self::of(self.objects, others);
+        self.around = Some((at.trim_matches('/').to_owned(), Box::new(others)));
+        self
     }
 
     /// Names files to people as if they were below `folder`, as they are in the repository.
@@ -45,7 +60,11 @@ impl<'a, O: Objects> TreeFiles<'a, O> {
         if let Some(blobs) = self.blobs.get() {
             return Ok(blobs);
         }
-        let blobs = walk(self.objects, self.tree)?;
+        let mut blobs = BTreeMap::new();
+        for (folder, tree) in &self.trees {
+            let found = walk(self.objects, *tree)?;
+            blobs.extend(found.into_iter().map(|(path, id)| (join(folder, &path), id)));
+        }
         Ok(self.blobs.get_or_init(|| blobs))
     }
 }
@@ -62,6 +81,11 @@ impl<O: Objects> Files for TreeFiles<'_, O> {
 
     fn shown(&self, path: &str) -> String {
         join(&self.prefix, path)
+    }
+
+    fn around(&self) -> Option<Around<'_>> {
+        let (at, others) = self.around.as_ref()?;
+        Some(Around { at, others: &**others })
     }
 }
 

@@ -1,0 +1,99 @@
+//! Which other folders of the repository the kustomizations of a folder refer to.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use super::{Files, faults::Faults, kustomization, plain};
+
+/// Paths from the root of the repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// Looked for and found in what lies around the folder.
+    pub found: BTreeSet<String>,
+    /// Looked for and not there: to be fetched, or a mistake.
+    pub missed: BTreeSet<String>,
+}
+
+/// Builds every kustomization of the folder and notes what it looks for
+/// outside. What is wrong with them is for the rendering to tell. `whole`:
+/// folders around it of which everything is there.
+///
+/// A build ends at the first thing that it misses, so this is asked again with
+/// that fetched, until nothing new is missed.
+pub fn outside(files: &dyn Files, whole: &[&str]) -> Outside {
+    let Ok(paths) = files.list() else { return Outside::default() };
+    let mut rules = plain::ignore_rules(files, &paths, &mut Faults::new(0));
+    let looks = RefCell::default();
+    for folder in plain::kustomizations(&paths, &mut rules) {
+        drop(kustomization::watched(files, &paths, folder, &looks));
+    }
+    let kustomization::Looks { found, mut missed } = looks.into_inner();
+    let at = files.around().map_or("", |around| around.at);
+    // What holds the folder itself would be a cycle, and the whole fleet besides.
+    missed.retain(|path| kustomization::below(at, path).is_none());
+    missed.retain(|path| !whole.iter().any(|whole| kustomization::below(path, whole).is_some()));
+    Outside { found, missed }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::render::{Around, FileError, Limits, folder};
+
+    type Memory = BTreeMap<String, Vec<u8>>;
+
+    struct Placed {
+        own: Memory,
+        others: Memory,
+    }
+
+    impl Files for Placed {
+        fn list(&self) -> Result<Vec<String>, FileError> {
+            self.own.list()
+        }
+
+        fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+            self.own.read(path)
+        }
+
+        fn around(&self) -> Option<Around<'_>> {
+            Some(Around { at: "clusters/shop", others: &self.others })
+        }
+    }
+
+    fn memory(files: &[(&str, &str)]) -> Memory {
+        let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), text.as_bytes().to_vec());
+        files.iter().map(owned).collect()
+    }
+
+    const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+
+    #[test]
+    fn an_overlay_asks_for_its_base_and_then_for_what_that_refers_to() {
+        let overlay = "namePrefix: x-\nresources: [../../base]\n";
+        let own = memory(&[("kustomization.yaml", overlay)]);
+        let mut placed = Placed { own, others: Memory::new() };
+        let missed = |placed: &Placed, whole: &[&str]| -> Vec<String> {
+            outside(placed, whole).missed.into_iter().collect()
+        };
+        assert_eq!(missed(&placed, &[]), ["base"]);
+        let base = "resources: [a.yaml]\ncomponents: [../parts/b]\n";
+        placed.others = memory(&[("base/kustomization.yaml", base), ("base/a.yaml", MAP)]);
+        assert_eq!(missed(&placed, &["base"]), ["parts/b"]);
+        let component = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n\
+            commonAnnotations: { a: b }\n";
+        placed.others.extend(memory(&[("parts/b/kustomization.yaml", component)]));
+        assert_eq!(missed(&placed, &["base", "parts/b"]), [""; 0]);
+        let rendered = folder(&placed, &Limits::default()).unwrap();
+        assert_eq!(rendered[0].key.name, "x-a");
+        assert_eq!(rendered[0].origin.file, "base/a.yaml");
+    }
+
+    #[test]
+    fn a_folder_that_holds_the_app_is_never_asked_for() {
+        let own = memory(&[("kustomization.yaml", "resources: [.., ../../..]\n")]);
+        let placed = Placed { own, others: Memory::new() };
+        assert_eq!(outside(&placed, &[]), Outside::default());
+    }
+}
