@@ -38,7 +38,7 @@ pub enum Problem {
     #[error("no such file or folder: {path}")]
     Missing { path: String },
     /// Outside of the root of the files: a caller may fetch more, and build again.
-    #[error("{path} leads above the root of the repository")]
+    #[error("{path} leads out of the repository")]
     NotFetched { path: String },
     #[error("{path} has not arrived yet")]
     NotArrived { path: String },
