@@ -17,9 +17,12 @@ async fn everything_arrives(layout: Layout, policy: Policy) {
     let again = fetch_and_compare(&mut source, &repository, Some(first.commit)).await;
     assert_eq!((again.commit, objects.len()), (first.commit, before));
 
+    another_folder(&mut source, &repository, first.commit, None).await;
+
     repository.change([3, 57]);
     let foreign = fetch_and_compare(&mut source, &repository, Some(first.commit)).await;
     assert_eq!(foreign.tree, first.tree);
+    another_folder(&mut source, &repository, foreign.commit, Some(first.commit)).await;
 
     repository.change([OWN]);
     let own = fetch_and_compare(&mut source, &repository, Some(foreign.commit)).await;
@@ -36,6 +39,28 @@ async fn everything_arrives(layout: Layout, policy: Policy) {
     repository.git(&["update-ref", "refs/heads/main", &foreign.commit.to_string()]);
     repository.change([OWN, 7]);
     fetch_and_compare(&mut source, &repository, Some(jumped.commit)).await;
+}
+
+/// What an app refers to elsewhere, and what is not there; the path of its own is as before.
+async fn another_folder(
+    source: &mut GitSource<&MemoryObjects>,
+    repository: &Repository,
+    commit: GitId,
+    have: Option<GitId>,
+) {
+    let other = repository.path(57);
+    for folder in ["docs", other.as_str()] {
+        let fetched = source.fetch_folder(commit, have, folder).await.unwrap();
+        let files = fetched_files(source.objects(), fetched.tree.unwrap());
+        assert_eq!(files, repository.files(folder));
+        // Again it costs nothing.
+        let again = source.fetch_folder(commit, have, folder).await.unwrap();
+        assert_eq!((again.tree, again.sent, again.received), (fetched.tree, 0, 0));
+    }
+    for folder in ["docs/none", "README.md"] {
+        assert_eq!(source.fetch_folder(commit, have, folder).await.unwrap().tree, None);
+    }
+    assert_eq!(source.config.path, repository.path(OWN));
 }
 
 #[tokio::test]
