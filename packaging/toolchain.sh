@@ -98,7 +98,7 @@ standard_library() { # TARGET
   : > "$rust_source/src/lib.rs"
   (cd "$rust_source" && RUSTC_BOOTSTRAP=1 RUSTC=$root/bin/rustc RUSTC_WRAPPER=$root/bin/std-wrapper \
     CARGO_TARGET_DIR=$build CARGO_INCREMENTAL=0 \
-    RUSTFLAGS="-C embed-bitcode=yes -C force-unwind-tables=yes --remap-path-prefix=$root=/toolchain" \
+    RUSTFLAGS="-C embed-bitcode=yes -C force-unwind-tables=yes --remap-path-prefix=$root=/toolchain --remap-path-prefix=$cargo_home=/cargo" \
     cargo build --quiet -Z build-std=std,test,panic_abort,panic_unwind --release --target "$target")
   cp "$build/$target/release/deps"/lib*.rlib "$library/"
   rm -rf "$library"/libsysroot-*.rlib "$build"
@@ -126,6 +126,15 @@ WRAPPER
   rm "$self/dl_find_object.o"
 }
 
+# The certificate authorities that Mozilla trusts, for images. Not the machine's own file, to which an
+# administrator may have added others.
+roots() {
+  unpack "$root/ca-certificates" ca-certificates
+  local certificate
+  find "$root/ca-certificates/usr/share/ca-certificates/mozilla" -name '*.crt' | LC_ALL=C sort |
+    while read -r certificate; do cat "$certificate"; done > "$root/roots.pem"
+}
+
 setup() { # TARGET…
   [ "$(uname -m)" = x86_64 ] || die "runs on x86-64 only"
   apt_need binutils gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
@@ -134,6 +143,7 @@ setup() { # TARGET…
   exec 9> "$cache/toolchain.lock"
   timeout 1800 flock 9 || die "another one has been making the toolchain for half an hour"
   compiler
+  [ -s "$root/roots.pem" ] || roots
   local target
   for target in "$@"; do
     [ ! -e "$root/$target.done" ] || continue
