@@ -150,7 +150,8 @@ setup() { # TARGET…
     say "building std for $target"
     standard_library "$target"
     c_library "$target"
-    touch "$root/$target.done"
+    # Names this std: what was compiled against another one cannot be linked with it.
+    date +%s%N > "$root/$target.done"
   done
 }
 
@@ -165,10 +166,14 @@ environment() {
   done
 }
 
-case ${1:-} in
-  # shellcheck disable=SC2086  # a list of words
-  setup) shift; setup ${*:-$ALL_TARGETS} ;;
-  env) environment ;;
-  -h | --help) usage ;;
-  *) usage >&2; exit 64 ;;
-esac
+main() {
+  case ${1:-} in
+    # shellcheck disable=SC2086  # a list of words
+    setup) shift; setup ${*:-$ALL_TARGETS} ;;
+    env) environment ;;
+    -h | --help) usage ;;
+    *) usage >&2; exit 64 ;;
+  esac
+}
+
+main "$@"; exit

@@ -97,4 +97,4 @@ main() {
   say "$target: the binary stands on its own"
 }
 
-main "$@"
+main "$@"; exit
