@@ -1,5 +1,5 @@
 # Sourced by the scripts of this folder: names, places, and how to install what they need.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # used where it is sourced
 
 readonly ALL_TARGETS="aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf x86_64-unknown-linux-musl"
 packaging=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

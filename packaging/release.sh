@@ -134,7 +134,7 @@ main() {
   python3 "$packaging/sbom.py" --repository "$repository" --version "$version" --created "$SOURCE_DATE_EPOCH" \
     --toolchain "$cache/toolchain/versions" $targets > "$dist/sbom.cdx.json"
   build_info > "$dist/BUILDINFO"
-  (cd "$dist" && sha256sum -- $(ls | sort) > "$work/sums" && mv "$work/sums" SHA256SUMS)
+  (cd "$dist" && sha256sum -- * > "$work/sums" && mv "$work/sums" SHA256SUMS)
   say "done"
   ls -l "$dist" >&2
 }

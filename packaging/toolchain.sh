@@ -167,9 +167,11 @@ environment() {
 }
 
 main() {
-  case ${1:-} in
-    # shellcheck disable=SC2086  # a list of words
-    setup) shift; setup ${*:-$ALL_TARGETS} ;;
+  local verb=${1:-} targets
+  # shellcheck disable=SC2206  # a list of words
+  [ $# -gt 1 ] && targets=("${@:2}") || targets=($ALL_TARGETS)
+  case $verb in
+    setup) setup "${targets[@]}" ;;
     env) environment ;;
     -h | --help) usage ;;
     *) usage >&2; exit 64 ;;
