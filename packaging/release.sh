@@ -21,11 +21,10 @@ export LC_ALL=C TZ=UTC
 dist=$(realpath -m "${DIST:-$repository/dist}")
 build=${CARGO_TARGET_DIR:-$repository/target}
 
-# archive FOLDER FILE: FOLDER's entries as FILE.tar.gz, the same whenever and by whomever it is made.
+# archive FOLDER FILE: the folder as a .tar.gz, the same whenever and by whomever it is made.
 archive() {
-  tar --directory "$1" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" \
-    --owner=0 --group=0 --numeric-owner --create . --transform 's,^\./,,' |
-    gzip -9n > "$2"
+  tar --directory "$(dirname "$1")" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" \
+    --owner=0 --group=0 --numeric-owner --create "$(basename "$1")" | gzip -9n > "$2"
 }
 
 compile() { # TARGET
@@ -107,7 +106,7 @@ main() {
     '' | -*) usage >&2; exit 64 ;;
   esac
   version=${1#v}; shift
-  local targets=${*:-$ALL_TARGETS} target declared work
+  local targets=${*:-$ALL_TARGETS} target declared name
   declared=$(sed -n 's/^version = "\(.*\)"/\1/p' "$repository/Cargo.toml" | head -1)
   [ "$version" = "$declared" ] || die "Cargo.toml says $declared, not $version"
   for target in $targets; do target_facts "$target" > /dev/null; done
@@ -122,9 +121,9 @@ main() {
   for target in $targets; do
     compile "$target"
     say "packing for $target"
-    local name=leeward-$version-$target
+    name=leeward-$version-$target
     stage "$target" "$work/$target/$name"
-    archive "$work/$target" "$dist/$name.tar.gz"
+    archive "$work/$target/$name" "$dist/$name.tar.gz"
     packages "$target" "$work/$target/$name" "$work/$target.packages"
     image "$target" "$work/$target/$name"
   done

@@ -63,9 +63,11 @@ is_installed() {
 }
 
 unit_holds() {
-  inside systemd-analyze verify /usr/lib/systemd/system/leeward.service 2>&1 | { ! grep -v '^$'; } || die "the unit is faulty"
+  local said
+  said=$(inside systemd-analyze verify /usr/lib/systemd/system/leeward.service 2>&1) || die "the unit is faulty: $said"
+  [ -z "$said" ] || die "the unit is doubtful: $said"
   inside systemd-analyze security --offline=true --threshold=$MAX_EXPOSURE /usr/lib/systemd/system/leeward.service |
-    grep '^→' || die "the unit is too exposed"
+    grep -o 'Overall exposure.*' || die "the unit is too exposed"
 }
 
 # What an agent and an administrator leave behind.
@@ -101,7 +103,7 @@ life_of_deb() {
   timeout 300 lintian --allow-root --fail-on error,warning "$deb"
   say "$name: install, upgrade, remove, purge"
   debian
-  inside dpkg -i "/release/$name" > /dev/null
+  inside dpkg -i "/release/$name" > /dev/null 2>&1
   is_installed "after the installation"
   unit_holds
   lived_in
