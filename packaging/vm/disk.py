@@ -3,13 +3,15 @@
 
     disk.py IMAGE SOCKET SEED
 
-A write is only safe once a flush (or the write itself, by FUA) has said so, as on a real disk. When the
-client goes away without saying goodbye, that was a power cut: of the sectors written since the last flush,
-each survives or not by chance, in no order. The image is then written and the server ends.
+A write is only safe once a flush (or the write itself, by FUA) has said so, as on a real disk. SIGUSR1 cuts
+the power some writes later, so that most cuts fall between a write and its flush, a moment that a cut at
+any time would hardly ever meet. Of the sectors written since the last flush each then survives or not by
+chance, in no order; the image is written and the server ends, with no answer to anybody.
 """
 
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -23,14 +25,21 @@ EXPORT_FLAGS = 1 | 4 | 8
 FUA = 1
 
 
+# From the signal to the cut, at most: a commit of the agent takes about ten writes.
+MAX_WRITES = 24
+
+
 class Gone(Exception):
-    """The client has gone without a goodbye."""
+    """The power, or the client, has gone without a goodbye."""
 
 
 class Disk:
     def __init__(self, image):
         self.safe = bytearray(image)
         self.unsafe = {}
+        self.writes = self.flushes = 0
+        # How many writes are left, once the power is to be cut.
+        self.left = None
 
     def read(self, offset, length):
         data = bytearray(self.safe[offset:offset + length])
@@ -40,10 +49,16 @@ class Disk:
         return bytes(data)
 
     def write(self, offset, data):
+        self.writes += 1
         for at in range(0, len(data), SECTOR):
             self.unsafe[offset + at] = data[at:at + SECTOR]
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Gone
 
     def flush(self):
+        self.flushes += 1
         for at, sector in self.unsafe.items():
             self.safe[at:at + SECTOR] = sector
         self.unsafe.clear()
@@ -51,10 +66,10 @@ class Disk:
     def cut(self, chance):
         """Returns how many sectors were lost, of how many."""
         written = len(self.unsafe)
-        kept = {at: sector for at, sector in self.unsafe.items() if chance.random() < 0.5}
-        self.unsafe = kept
+        self.unsafe = {at: sector for at, sector in self.unsafe.items() if chance.random() < 0.5}
+        lost = written - len(self.unsafe)
         self.flush()
-        return written - len(kept), written
+        return lost, written
 
 
 def receive(client, length):
@@ -119,13 +134,20 @@ def main():
         listener.bind(address)
         listener.listen(1)
         client, _ = listener.accept()
+    chance = random.Random(int(seed))
+
+    def cut_soon(*_):
+        disk.left = chance.randrange(MAX_WRITES)
+
+    signal.signal(signal.SIGUSR1, cut_soon)
     try:
         negotiate(client, len(disk.safe))
         serve(client, disk)
         print("off", flush=True)
     except (Gone, ConnectionError):
-        lost, written = disk.cut(random.Random(int(seed)))
-        print(f"cut {lost} {written}", flush=True)
+        flushes = disk.flushes
+        lost, written = disk.cut(chance)
+        print(f"cut {lost} {written} {disk.writes} {flushes}", flush=True)
     with open(image + ".new", "wb") as file:
         file.write(disk.safe)
     os.replace(image + ".new", image)

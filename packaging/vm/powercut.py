@@ -21,6 +21,7 @@ import json
 import os
 import queue
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DISK_BYTES = 64 << 20
+# Beside them lies what was set aside, and what a cut left half written.
+STORE_FILES = {"leeward.redb", "leeward.boot", "leeward.lock", "leeward.ballast"}
 # A boot on a busy machine with an emulated processor.
 BOOT_SECONDS = 180
 # From the first sign of life to the cut, at most.
 LIFE_SECONDS = 6.0
+# The disk cuts in the middle of the next writes; a board that writes nothing is cut by the clock.
+CUT_SECONDS = 3
 
 
 class Fault(Exception):
@@ -123,7 +128,14 @@ class Board:
         raise Fault(f"the board did not say {word}")
 
     def cut(self):
-        """Cuts the power. Returns what was acknowledged until then, and (sectors lost, sectors not yet safe)."""
+        """Cuts the power. Returns what was acknowledged until then, and of the disk: sectors lost,
+        sectors not yet safe, writes, flushes."""
+        self.disk.send_signal(signal.SIGUSR1)
+        try:
+            self.disk.wait(CUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Nothing is being written: the power goes all the same.
+            pass
         self.emulator.kill()
         self.emulator.wait()
         told = self.disk.communicate(timeout=60)[0].split()
@@ -135,7 +147,7 @@ class Board:
                 raise Fault(line)
             if line.startswith("ACK "):
                 heard.append(json.loads(line[4:]))
-        return heard, (int(told[1]), int(told[2]))
+        return heard, [int(number) for number in told[1:]]
 
 
 def wait_for(condition, seconds, what):
@@ -162,7 +174,7 @@ class State:
 
 def judge(found, files, acknowledged, repository):
     """The state found at power-on; a Fault when it is not what it must be."""
-    if files and not set(files) <= {"leeward.redb", "leeward.boot", "leeward.lock"}:
+    if files and not set(files) <= STORE_FILES:
         raise Fault(f"the store was set aside, or left something behind: {files}")
     if "error" in found:
         if acknowledged is None:
@@ -193,7 +205,8 @@ def main():
     print(f"seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
+    # The repository may still be writing when a fault ends this.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         initrd, disk = folder / "initrd", folder / "disk.img"
         subprocess.run([HERE / "vm.sh", "initrd", options.arch, options.binary, HERE / "guest.sh", initrd], check=True)
@@ -202,7 +215,7 @@ def main():
         subprocess.run(["mke2fs", "-q", "-t", "ext4", disk], check=True)
         repository = Repository(folder)
         repository.start()
-        acknowledged, words, lost, unsafe, torn = None, 0, 0, 0, 0
+        acknowledged, words, disks, torn = None, 0, [0, 0, 0, 0], 0
         for number in range(options.cuts + 1):
             board = Board(options, folder, initrd, repository, options.seed + number)
             try:
@@ -216,7 +229,7 @@ def main():
                 board.disk.kill()
                 print(f"cut {number}: {fault}", *board.console[-20:], sep="\n")
                 sys.exit(1)
-            words, lost, unsafe = words + said, lost + sectors[0], unsafe + sectors[1]
+            words, disks = words + said, [sum(pair) for pair in zip(disks, sectors)]
             torn += sectors[0] > 0
             then = f"found boot {found.boot}, revision {found.revision}, {found.events} events" if found else "found nothing"
             print(f"{number + 1:3}: {then}; acknowledged boot {acknowledged.boot}, revision {acknowledged.revision}, "
@@ -224,8 +237,8 @@ def main():
         repository.enough.set()
         repository.join()
     print(f"{options.cuts} cuts in {time.monotonic() - started:.0f} s: the store opened every time, nothing of "
-          f"{words} acknowledged states was lost. The disk lost {lost} of {unsafe} sectors that were not yet safe, "
-          f"in {torn} of the cuts.")
+          f"{words} acknowledged states was lost. The disk saw {disks[2]} writes and {disks[3]} flushes; in {torn} of "
+          f"the cuts it lost sectors, {disks[0]} of {disks[1]} that were not yet safe.")
 
 
 if __name__ == "__main__":

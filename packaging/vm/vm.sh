@@ -56,9 +56,10 @@ modules() {
 
 initrd() { # BINARY SCRIPT OUT
   local tree; tree=$(mktemp -d)
-  mkdir -p "$tree"/{bin,proc,sys,dev,mnt,tmp,etc,run,mod}
+  mkdir -p "$tree"/{bin,proc,sys,dev,mnt,tmp,etc/ssl/certs,run,mod}
   cp "$vm/$arch/bin/busybox" "$tree/bin/"
   cp "$1" "$tree/bin/leeward"
+  cp "$cache/toolchain/roots.pem" "$tree/etc/ssl/certs/ca-certificates.crt"
   cp "$2" "$tree/script"
   modules "$tree"
   cat > "$tree/init" <<'INIT'
