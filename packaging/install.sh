@@ -113,7 +113,7 @@ main() {
   else
     from_archive
   fi
-  echo "Installed $(/usr/bin/leeward version). Next: edit /etc/leeward/agent.toml, then"
+  echo "Installed Leeward $version for $machine. Next: edit /etc/leeward/agent.toml, then"
   echo "  leeward check && systemctl start leeward"
 }
 
