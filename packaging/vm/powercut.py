@@ -166,6 +166,9 @@ class State:
         self.revision = repository.order[status["source"]["commit"]] if status["source"]["commit"] else 0
         self.events = status["outbox"]["pending"] + status["outbox"]["folded"] + status["outbox"]["dropped"]
 
+    def __str__(self):
+        return f"boot {self.boot}, revision {self.revision}, {self.events} events"
+
     def lost(self, found):
         """What `found`, at power-on, lacks of this acknowledged state."""
         return [f"{name} {getattr(self, name)} was acknowledged, {getattr(found, name)} is there"
@@ -187,12 +190,56 @@ def judge(found, files, acknowledged, repository):
 
 
 def live_and_die(board, chance, repository):
-    """Until a random moment after the agent's first word. Returns the newest acknowledged state, and the disk's losses."""
+    """Until a random moment after the agent's first word. Returns the newest acknowledged state, how many there
+    were, and what the disk tells."""
     first = State(json.loads(board.expect("ACK")), repository)
     time.sleep(chance.uniform(0.0, LIFE_SECONDS))
     heard, sectors = board.cut()
     states = [first] + [State(status, repository) for status in heard]
     return states[-1], len(states), sectors
+
+
+class Tally:
+    """What all cuts were like."""
+
+    def __init__(self):
+        self.words, self.torn, self.disk = 0, 0, [0, 0, 0, 0]
+
+    def add(self, words, disk):
+        self.words += words
+        self.torn += disk[0] > 0
+        self.disk = [sum(pair) for pair in zip(self.disk, disk)]
+
+    def __str__(self):
+        lost, unsafe, writes, flushes = self.disk
+        return (f"the store opened every time, nothing of {self.words} acknowledged states was lost. The disk saw "
+                f"{writes} writes and {flushes} flushes; in {self.torn} of the cuts it lost sectors, {lost} of "
+                f"{unsafe} that were not yet safe.")
+
+
+def cut_again_and_again(options, folder, repository):
+    """Every cut, and one more power-on that looks at what the last one left."""
+    initrd, disk = folder / "initrd", folder / "disk.img"
+    subprocess.run([HERE / "vm.sh", "initrd", options.arch, options.binary, HERE / "guest.sh", initrd], check=True)
+    with open(disk, "wb") as file:
+        file.truncate(DISK_BYTES)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", disk], check=True)
+    chance, acknowledged, tally = random.Random(options.seed), None, Tally()
+    for number in range(options.cuts + 1):
+        board = Board(options, folder, initrd, repository, options.seed + number)
+        try:
+            found = judge(json.loads(board.expect("FOUND")), board.expect("FILES").split(), acknowledged, repository)
+            if number == options.cuts:
+                return tally
+            acknowledged, words, sectors = live_and_die(board, chance, repository)
+        except Fault as fault:
+            raise Fault("\n".join([f"cut {number}: {fault}", *board.console[-20:]])) from fault
+        finally:
+            board.emulator.kill()
+            board.disk.kill()
+        tally.add(words, sectors)
+        print(f"{number + 1:3}: found {found or 'nothing'}; acknowledged {acknowledged}; "
+              f"{sectors[0]} of {sectors[1]} unsafe sectors lost", flush=True)
 
 
 def main():
@@ -203,42 +250,18 @@ def main():
     parser.add_argument("--arch", choices=["arm64", "armhf"], default="arm64")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    chance = random.Random(options.seed)
     started = time.monotonic()
-    # The repository may still be writing when a fault ends this.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        initrd, disk = folder / "initrd", folder / "disk.img"
-        subprocess.run([HERE / "vm.sh", "initrd", options.arch, options.binary, HERE / "guest.sh", initrd], check=True)
-        with open(disk, "wb") as file:
-            file.truncate(DISK_BYTES)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", disk], check=True)
-        repository = Repository(folder)
+    with tempfile.TemporaryDirectory() as name:
+        repository = Repository(Path(name))
         repository.start()
-        acknowledged, words, disks, torn = None, 0, [0, 0, 0, 0], 0
-        for number in range(options.cuts + 1):
-            board = Board(options, folder, initrd, repository, options.seed + number)
-            try:
-                found = judge(json.loads(board.expect("FOUND")), board.expect("FILES").split(), acknowledged, repository)
-                if number == options.cuts:
-                    board.cut()
-                    break
-                acknowledged, said, sectors = live_and_die(board, chance, repository)
-            except Fault as fault:
-                board.emulator.kill()
-                board.disk.kill()
-                print(f"cut {number}: {fault}", *board.console[-20:], sep="\n")
-                sys.exit(1)
-            words, disks = words + said, [sum(pair) for pair in zip(disks, sectors)]
-            torn += sectors[0] > 0
-            then = f"found boot {found.boot}, revision {found.revision}, {found.events} events" if found else "found nothing"
-            print(f"{number + 1:3}: {then}; acknowledged boot {acknowledged.boot}, revision {acknowledged.revision}, "
-                  f"{acknowledged.events} events; {sectors[0]} of {sectors[1]} unsafe sectors lost", flush=True)
-        repository.enough.set()
-        repository.join()
-    print(f"{options.cuts} cuts in {time.monotonic() - started:.0f} s: the store opened every time, nothing of "
-          f"{words} acknowledged states was lost. The disk saw {disks[2]} writes and {disks[3]} flushes; in {torn} of "
-          f"the cuts it lost sectors, {disks[0]} of {disks[1]} that were not yet safe.")
+        try:
+            tally = cut_again_and_again(options, Path(name), repository)
+        except Fault as fault:
+            sys.exit(str(fault))
+        finally:
+            repository.enough.set()
+            repository.join()
+    print(f"{options.cuts} cuts in {time.monotonic() - started:.0f} s: {tally}")
 
 
 if __name__ == "__main__":
