@@ -48,13 +48,16 @@ pub trait Cluster {
     /// The whole live object, managed fields included; `None` when it is not there.
     async fn get(&self, key: &ObjectKey, version: &str) -> Result<Option<Value>, ClusterFault>;
 
-    /// Whole objects of a kind by label selector, in one namespace or (empty) in all.
+    /// Hands over whole objects of a kind by label selector, in one namespace
+    /// or (empty) in all. A page at a time, so that a large list is never held
+    /// whole; after an error some may have been handed over already.
     async fn list(
         &self,
         kind: &KindVersion,
         namespace: &str,
         selector: &str,
-    ) -> Result<Vec<Value>, ClusterFault>;
+        each: impl FnMut(Value),
+    ) -> Result<(), ClusterFault>;
 
     /// Deletes in the foreground, if the object still has this uid.
     /// An object that is not there any more is a success.

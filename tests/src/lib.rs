@@ -12,6 +12,7 @@ pub mod controlplane;
 pub mod faultproxy;
 pub mod fleet;
 pub mod gitserver;
+pub mod installed;
 pub mod leash;
 pub mod receiver;
 pub mod scenario;

@@ -137,8 +137,26 @@ pub(super) struct PauseFlags {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct RenderFlags {
-    /// The folder that `source.path` would name
+    /// The folder that `source.path` would name, or any with a kustomization
     pub(super) path: Utf8PathBuf,
+    /// The order of what a kustomization builds to, unless it has `sortOptions`
+    #[arg(long, value_enum, default_value = "legacy", value_name = "ORDER")]
+    pub(super) reorder: Reorder,
+    /// Which files a kustomization may read: those below its own folder, or all
+    #[arg(long, value_enum, default_value = "root", value_name = "FILES")]
+    pub(super) load_restrictor: LoadRestrictor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Reorder {
+    None,
+    Legacy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LoadRestrictor {
+    Root,
+    None,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -16,6 +16,7 @@ mod diff;
 mod exit;
 mod history;
 mod human;
+mod kustomization;
 mod logging;
 mod man;
 mod pause;
@@ -31,7 +32,6 @@ mod sync;
 mod table;
 mod version;
 mod why;
-mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,14 @@
 //! `leeward render`: the manifests of a folder, as the agent would apply them.
 //! Needs no configuration, daemon or cluster.
+//!
+//! A folder with a kustomization is answered with the stream that `kustomize
+//! build` prints.
 
 use std::fmt::Write as _;
 
 use leeward_core::{
     model::Manifest,
-    render::{AppDefaults, Limits, RenderError, apps, plain},
+    render::{AppDefaults, Limits, RenderError, apps, folder, yaml::emit},
 };
 use serde_json::Value;
 
@@ -14,11 +17,14 @@ use super::{
     checkout::Checkout,
     console::Console,
     exit::{Exit, Failure},
-    yaml,
+    kustomization,
 };
 
 pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&flags.path)?;
+    if kustomization::is_in(&flags.path) {
+        return kustomization::run(flags, console);
+    }
     let manifests = declared(&checkout)?;
     let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
     console.answer(&bodies, |_| text(&manifests))?;
@@ -33,7 +39,7 @@ pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit
 fn declared(checkout: &Checkout) -> Result<Vec<Manifest>, Failure> {
     let (mut manifests, mut faults) = (Vec::new(), Vec::new());
     for app in apps(checkout, checkout.name(), &AppDefaults::default())? {
-        match plain(&checkout.below(&app.path)?, &Limits::default()) {
+        match folder(&checkout.below(&app.path)?, &Limits::default()) {
             Ok(rendered) => manifests.extend(rendered),
             Err(error) => faults.extend(error.faults),
         }
@@ -47,7 +53,7 @@ fn declared(checkout: &Checkout) -> Result<Vec<Manifest>, Failure> {
 fn text(manifests: &[Manifest]) -> String {
     let mut text = String::new();
     for manifest in manifests {
-        let _ = write!(text, "---\n# {}\n{}", manifest.origin, yaml::document(&manifest.body));
+        let _ = write!(text, "---\n# {}\n{}", manifest.origin, emit::document(&manifest.body));
     }
     text
 }

@@ -130,8 +130,9 @@ async fn an_object_lives_from_dry_run_to_delete() {
     assert_eq!((again.created, again.fields, &again.uid), (false, created.fields, &created.uid));
 
     let maps = kind("", "ConfigMap", "v1");
-    let listed = world.cluster.list(&maps, &world.namespace, APP_LABEL).await.unwrap();
-    let keys: Vec<_> = listed.iter().filter_map(ObjectKey::of).collect();
+    let mut keys = Vec::new();
+    let note = |listed| keys.extend(ObjectKey::of(&listed));
+    world.cluster.list(&maps, &world.namespace, APP_LABEL, note).await.unwrap();
     assert_eq!(keys, std::slice::from_ref(&one.key));
 
     let other = world.cluster.delete(&one.key, "v1", "another-uid").await;
@@ -329,7 +330,9 @@ async fn what_is_announced_becomes_an_event() {
     let events = kind("", "Event", "v1");
     let written = async {
         loop {
-            let found = world.cluster.list(&events, "default", "").await.unwrap();
+            let mut found = Vec::new();
+            let note = |event| found.push(event);
+            world.cluster.list(&events, "default", "", note).await.unwrap();
             let ours = found.into_iter().find(|event| {
                 event["message"].as_str().is_some_and(|message| message.contains(&reason))
             });

@@ -151,8 +151,9 @@ impl Cluster for Kubernetes {
         kind: &KindVersion,
         namespace: &str,
         selector: &str,
-    ) -> Result<Vec<Value>, ClusterFault> {
-        self.objects().list(kind, namespace, selector).await
+        each: impl FnMut(Value),
+    ) -> Result<(), ClusterFault> {
+        self.objects().list(kind, namespace, selector, each).await
     }
 
     async fn delete(&self, key: &ObjectKey, version: &str, uid: &str) -> Result<(), ClusterFault> {

@@ -17,10 +17,10 @@ use super::{
 };
 use crate::edge::ApplyMode;
 
-/// Objects asked for at a time; what kubectl does.
-const PAGE: usize = 500;
+/// Objects asked for at a time: a hundred Deployments take 2 MB while they are read.
+const PAGE: usize = 100;
 /// Pages of one list. 100,000 objects of one kind are more than a small cluster holds.
-const MAX_PAGES: usize = 200;
+const MAX_PAGES: usize = 1000;
 
 /// JSON is YAML, and quicker to read.
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
@@ -85,20 +85,21 @@ impl Objects<'_> {
         kind: &KindVersion,
         namespace: &str,
         selector: &str,
-    ) -> Result<Vec<Value>, ClusterFault> {
+        mut each: impl FnMut(Value),
+    ) -> Result<(), ClusterFault> {
         let resource = self.discovery.resource(self.transport, kind).await?;
         let collection = path::collection(kind, &resource, namespace);
         let base = format!("{collection}?limit={PAGE}&labelSelector={}", encode(selector));
-        let mut objects = Vec::new();
         let mut from = String::new();
         for _ in 0..MAX_PAGES {
             let call = Call::get(format!("{base}&continue={}", encode(&from)), JSON);
             let answer = self.ask(&call, kind).await?;
             let page: Page = parse(&answer.body)?;
-            objects.extend(page.items.into_iter().map(|item| with_type(item, kind)));
+            drop(answer);
+            page.items.into_iter().for_each(|item| each(with_type(item, kind)));
             from = page.metadata.continue_from;
             if from.is_empty() {
-                return Ok(objects);
+                return Ok(());
             }
         }
         let message = format!("more than {} objects of kind {}", PAGE * MAX_PAGES, kind.kind);

@@ -18,7 +18,7 @@ use leeward_core::{
         scope::{declared_scope, resolve_scopes},
         stamp::stamped,
     },
-    render::{Limits, TreeFiles, plain},
+    render::{Limits, TreeFiles, folder},
 };
 use serde_json::Value;
 
@@ -107,14 +107,14 @@ impl From<ClusterFault> for Undesired {
 /// Renders a revision from the store alone.
 pub(super) fn rendered(
     store: &Store,
-    folder: &str,
+    shown_below: &str,
     revision: &Revision,
 ) -> Result<Vec<Manifest>, Undesired> {
     if revision.tree == EMPTY_TREE {
         return Ok(Vec::new());
     }
-    let files = TreeFiles::new(store, revision.tree).shown_below(folder);
-    plain(&files, &Limits::default()).map_err(|error| {
+    let files = TreeFiles::new(store, revision.tree).shown_below(shown_below);
+    folder(&files, &Limits::default()).map_err(|error| {
         if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
     })
 }
@@ -152,7 +152,11 @@ fn prepared(
     });
     Ok(Desired {
         unknown: unknown.collect(),
-        manifests: scoped.manifests.iter().map(|one| stamped(one, &app.name, &commit)).collect(),
+        manifests: scoped
+            .manifests
+            .into_iter()
+            .map(|one| stamped(one, &app.name, &commit))
+            .collect(),
         marks,
         ignored,
     })
@@ -197,10 +201,11 @@ impl<C: Cluster> Reconciler<C> {
             kind: Kind::new("autoscaling", "HorizontalPodAutoscaler"),
             version: "v2".to_owned(),
         };
-        match self.cluster.list(&kind, "", "").await {
+        let mut found = Vec::new();
+        match self.cluster.list(&kind, "", "", |autoscaler| found.push(autoscaler)).await {
             // A cluster without the kind, or a role without the right, has none for us.
             Err(ClusterFault::UnknownKind(_) | ClusterFault::Forbidden { .. }) => Ok(Vec::new()),
-            answer => answer,
+            answer => answer.map(|()| found),
         }
     }
 }

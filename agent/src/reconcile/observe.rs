@@ -8,7 +8,9 @@ use std::{
 use futures::{StreamExt, stream};
 use leeward_core::{
     cycle::{AppEvent, AppHealth, Phase},
-    health::{Health, PodQuery, Verdict, assess, needs_pods, roll_up, watches_health},
+    health::{
+        Health, PodQuery, Verdict, assess, assess_candidate, needs_pods, roll_up, watches_health,
+    },
     model::{
         APP_LABEL, AppName, ClusterFault, InventoryEntry, Kind, KindVersion, ObjectKey, Seen,
         Sighting, Uptime, owned_digest,
@@ -200,10 +202,18 @@ impl<C: Cluster> Reconciler<C> {
             let kind = KindVersion { kind: key.kind(), version: entry.version };
             by_kind.entry(kind).or_default().push(key.clone());
         }
+        let candidate = self.apps.get(name).and_then(|app| match &app.record.phase {
+            Phase::Applying { target } | Phase::Probation { target } => Some(target.commit),
+            _ => None,
+        });
+        let assess = |live: &Value, pods: &[Value]| match &candidate {
+            Some(commit) => assess_candidate(live, pods, commit),
+            None => assess(live, pods),
+        };
         let mut verdicts = Vec::new();
         let mut pods_wanted = Vec::new();
         for (kind, keys) in by_kind {
-            for (key, live) in self.read(name, &kind, keys).await? {
+            let judge = |key: ObjectKey, live: Option<Value>| {
                 let health = live.as_ref().map_or_else(Health::missing, |live| assess(live, &[]));
                 match live.as_ref().filter(|_| !is_well(&health)).and_then(needs_pods) {
                     Some(query) if pods_wanted.len() < POD_QUERIES => {
@@ -211,11 +221,13 @@ impl<C: Cluster> Reconciler<C> {
                     }
                     _ => verdicts.push((key, health)),
                 }
-            }
+            };
+            self.read(name, &kind, keys, judge).await?;
         }
         for (key, live, PodQuery { namespace, selector }) in pods_wanted {
-            let pods = KindVersion { kind: Kind::new("", "Pod"), version: "v1".to_owned() };
-            let pods = self.cluster.list(&pods, &namespace, &selector).await?;
+            let kind = KindVersion { kind: Kind::new("", "Pod"), version: "v1".to_owned() };
+            let mut pods = Vec::new();
+            self.cluster.list(&kind, &namespace, &selector, |pod| pods.push(pod)).await?;
             let live = live.unwrap_or(Value::Null);
             self.unblock(name, &live, &pods).await;
             verdicts.push((key, assess(&live, &pods)));
@@ -223,32 +235,38 @@ impl<C: Cluster> Reconciler<C> {
         Ok(verdicts)
     }
 
+    /// Hands over each of these objects as it is, `None` for one that is not there.
     async fn read(
         &self,
         name: &AppName,
         kind: &KindVersion,
         keys: Vec<ObjectKey>,
-    ) -> Result<Vec<(ObjectKey, Option<Value>)>, ClusterFault> {
+        mut each: impl FnMut(ObjectKey, Option<Value>),
+    ) -> Result<(), ClusterFault> {
         if keys.len() >= LIST_FROM {
             let selector = format!("{APP_LABEL}={name}");
-            let mut found: BTreeMap<ObjectKey, Value> = self
-                .cluster
-                .list(kind, "", &selector)
-                .await?
-                .into_iter()
-                .filter_map(|object| Some((ObjectKey::of(&object)?, object)))
-                .collect();
-            return Ok(keys.into_iter().map(|key| (key.clone(), found.remove(&key))).collect());
+            let mut missing: BTreeSet<ObjectKey> = keys.into_iter().collect();
+            let found = |object: Value| {
+                if let Some(key) = ObjectKey::of(&object).and_then(|key| missing.take(&key)) {
+                    each(key, Some(object));
+                }
+            };
+            self.cluster.list(kind, "", &selector, found).await?;
+            for key in missing {
+                each(key, None);
+            }
+            return Ok(());
         }
-        let answers: Vec<_> = stream::iter(keys)
+        let mut answers = stream::iter(keys)
             .map(async |key| {
                 let live = self.cluster.get(&key, &kind.version).await;
                 (key, live)
             })
-            .buffer_unordered(IN_FLIGHT)
-            .collect()
-            .await;
-        answers.into_iter().map(|(key, live)| Ok((key, live?))).collect()
+            .buffer_unordered(IN_FLIGHT);
+        while let Some((key, live)) = answers.next().await {
+            each(key, live?);
+        }
+        Ok(())
     }
 }
 

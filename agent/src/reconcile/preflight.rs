@@ -212,23 +212,22 @@ impl<C: Cluster> Reconciler<C> {
         let selector = format!("{}={}", leeward_core::model::APP_LABEL, spec.name);
         let lists: Vec<_> = stream::iter(kinds)
             .map(async |kind| {
-                let listed = self.cluster.list(&kind, "", &selector).await;
-                (kind, listed)
+                let mut found = Vec::new();
+                let adopt = |object| found.extend(super::observe::adopted(&object, &kind.version));
+                self.cluster.list(&kind, "", &selector, adopt).await.map(|()| found)
             })
             .buffered(IN_FLIGHT)
             .collect()
             .await;
         let mut batch = crate::store::Batch::default();
-        for (kind, listed) in lists {
-            let objects = match listed {
-                Ok(objects) => objects,
+        for listed in lists {
+            let found = match listed {
+                Ok(found) => found,
                 Err(ClusterFault::UnknownKind(_) | ClusterFault::NotFound { .. }) => continue,
                 Err(fault) => return Err(AppEvent::Obstacle { message: fault.to_string() }),
             };
-            batch.inventory.extend(objects.iter().filter_map(|object| {
-                let (key, entry) = super::observe::adopted(object, &kind.version)?;
-                Some((spec.name.clone(), key, Some(entry)))
-            }));
+            let found = found.into_iter();
+            batch.inventory.extend(found.map(|(key, entry)| (spec.name.clone(), key, Some(entry))));
         }
         if !batch.inventory.is_empty() {
             let adopted = batch.inventory.len();

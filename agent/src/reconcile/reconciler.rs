@@ -336,7 +336,11 @@ impl<C: Cluster> Reconciler<C> {
             Phase::Preflight { .. } | Phase::RollingBack { .. } => {
                 self.view(name).leave_revision();
             }
-            Phase::Probation { .. } => self.look_at_everything(name),
+            Phase::Probation { .. } => {
+                // All is applied; what drifts from now on is rendered again.
+                self.view(name).desired = None;
+                self.look_at_everything(name);
+            }
             Phase::Good | Phase::Failed { .. } => {
                 self.view(name).leave_revision();
                 self.look_at_everything(name);

@@ -17,6 +17,7 @@ use leeward_tests::{
     faultproxy::{FaultProxy, Policy},
     fleet::{Change, FleetRepo},
     gitserver::{Filters, GitServer, GitServerOptions},
+    installed,
     leash::ScratchDir,
     receiver::{Receiver, ReceiverOptions},
     scenario::objects::{GOOD_IMAGE, config_map, deployment, documents, namespace},
@@ -109,6 +110,7 @@ async fn set_up(story: &Story) -> Result<Parts> {
     let plane = ControlPlane::start(ControlPlaneOptions::default()).await?;
     let api = plane.api().await?;
     let folder = ScratchDir::new("demo")?;
+    let kubeconfig = installed::service_account(&plane, &api, folder.path()).await?;
     let repository = FleetRepo::create(folder.path(), "fleet")?;
     let apps = "apiVersion: leeward.dev/v1alpha1\nkind: Apps\napps:\n- name: db\n  path: db\n- name: shop\n  path: shop\n  dependsOn: [db]\n";
     let db = documents(&[
@@ -131,7 +133,7 @@ async fn set_up(story: &Story) -> Result<Parts> {
     let proxy = FaultProxy::start(server.port(), 1, Policy::default())?;
     let receiver = Receiver::start(ReceiverOptions::default())?;
     let url = server.url_through(proxy.port(), "fleet.git");
-    let options = AgentOptions::new(SHOP, plane.kubeconfig(), &url)
+    let options = AgentOptions::new(SHOP, &kubeconfig, &url)
         .set("source.interval", "1s")
         .set("apply.timeout", "15s")
         .set("apply.soak", "1s")
@@ -140,6 +142,7 @@ async fn set_up(story: &Story) -> Result<Parts> {
     story.tell(
         "A fleet repository, a git server behind a link that can break, and a receiver are up.",
     );
+    story.tell("The agent may do what the ServiceAccount of packaging/daemonset may, no more.");
     Ok(Parts { agent, api, proxy, repository, receiver, server, _folder: folder, _plane: plane })
 }
 

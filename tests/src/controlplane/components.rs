@@ -169,6 +169,8 @@ impl Components {
                 String::from("--authorization-mode=Node,RBAC"),
                 String::from("--allow-privileged=true"),
                 String::from("--endpoint-reconciler-type=none"),
+                format!("--audit-policy-file={}", in_folder("audit.json")),
+                format!("--audit-log-path={}", in_folder("audit.log")),
             ],
             Component::ControllerManager => vec![
                 format!("--kubeconfig={kubeconfig}"),
@@ -206,6 +208,17 @@ impl Components {
         self.write("accounts.key", &accounts.serialize_pem())?;
         self.write("accounts.pub", &accounts.public_key_pem())?;
         self.write("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"))?;
+        let audited: Vec<_> = self.options.audited_user.iter().collect();
+        let audit = json!({
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived", "ResponseStarted"],
+            "rules": [
+                { "level": if audited.is_empty() { "None" } else { "Metadata" }, "users": audited },
+                { "level": "None" },
+            ],
+        });
+        self.write("audit.json", &audit.to_string())?;
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",

@@ -35,11 +35,14 @@ pub struct ControlPlaneOptions {
     pub nodes: u32,
     /// Images that every node says it holds already.
     pub images: Vec<String>,
+    /// Whose requests the API server writes down, one JSON object a line, in
+    /// `audit.log` of the folder.
+    pub audited_user: Option<String>,
 }
 
 impl Default for ControlPlaneOptions {
     fn default() -> Self {
-        Self { nodes: 1, images: Vec::new() }
+        Self { nodes: 1, images: Vec::new(), audited_user: None }
     }
 }
 

@@ -109,17 +109,19 @@ impl Cluster for SimCluster {
         kind: &KindVersion,
         namespace: &str,
         selector: &str,
-    ) -> Result<Vec<Value>, ClusterFault> {
+        each: impl FnMut(Value),
+    ) -> Result<(), ClusterFault> {
         self.call(|world| {
             let app = selector.strip_prefix(&format!("{APP_LABEL}="));
-            Ok(world
+            world
                 .objects
                 .iter()
                 .filter(|(key, _)| key.kind() == kind.kind)
                 .filter(|(key, _)| namespace.is_empty() || key.namespace == namespace)
                 .filter(|(_, object)| app.is_none() || object.app().as_deref() == app)
                 .map(|(_, object)| object.answer())
-                .collect())
+                .for_each(each);
+            Ok(())
         })
         .await
     }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     cluster::SimCluster,
     director::direct,
-    git::{AppContent, SimSource},
+    git::SimSource,
     world::{Dice, Handle, World},
 };
 
@@ -278,14 +278,21 @@ fn verdict(handle: &Handle, store: &Store) -> Result<(), String> {
             let good = record.good.as_ref().map(|good| good.revision.tree);
             // Too slow is a verdict that a storm and somebody's edits can bring on
             // sound content; every other one would be a mistake.
-            let mut condemned = record.bad.iter().filter(|bad| !bad.reason.contains("within"));
-            if let Some(bad) = condemned.find(|bad| is_sound(world, name, bad.revision.tree)) {
+            let mut others = record.bad.iter().filter(|bad| !bad.reason.contains("within"));
+            if let Some(bad) = others.find(|bad| is_sound(world, name, bad.revision.tree)) {
                 return Err(format!("{name}: sound content was condemned: {}", bad.reason));
             }
-            let too_slow = record.bad.iter().any(|bad| bad.revision.tree == wanted);
-            // What an unsound app keeps back is as it should be.
-            let ready = name == "db" || last.apps.get("db").is_none_or(AppContent::is_sound);
-            if content.is_sound() && ready && !too_slow {
+            let condemned = |name: &str| {
+                let record = records.iter().find(|record| record.spec.name == *name);
+                record.is_some_and(|record| {
+                    record.bad.iter().any(|bad| Some(&bad.revision.tree) == last.trees.get(name))
+                })
+            };
+            // What an app keeps back that is not good itself is as it should be.
+            let db = last.apps.get("db");
+            let ready =
+                name == "db" || db.is_none_or(|content| content.is_sound() && !condemned("db"));
+            if content.is_sound() && ready && !condemned(name) {
                 if good != Some(wanted) || record.phase != Phase::Good {
                     return Err(format!(
                         "app {name} is not at the newest content: {:?}",

@@ -23,7 +23,9 @@ pub use self::{
     pods::{PodQuery, needs_pods},
     stuck::{StuckPod, stuck_pods},
 };
-use crate::model::{HealthName, Kind, Manifest, ObjectFault, ObjectKey};
+use crate::model::{
+    GitId, HealthName, Kind, Manifest, ObjectFault, ObjectKey, REVISION_ANNOTATION,
+};
 
 /// How one object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +115,21 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
         && let Some(trouble) = pods::trouble_of(object, pods)
     {
         return trouble;
+    }
+    health
+}
+
+/// As [`assess`], for an object of a revision that is on its way to good.
+///
+/// What failed before the revision came, and is not changed by it, may be cured
+/// by something else in it, as a ConfigMap: it gets the time that the revision has.
+#[must_use]
+pub fn assess_candidate(object: &Value, pods: &[Value], commit: &GitId) -> Health {
+    let health = assess(object, pods);
+    let written = object["metadata"]["annotations"][REVISION_ANNOTATION].as_str();
+    let is_inherited = written.is_some_and(|written| written != commit.to_string());
+    if health.verdict == Verdict::Failed && is_inherited {
+        return Health::progressing(health.reason);
     }
     health
 }

@@ -518,3 +518,16 @@ fn any_json() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+#[test]
+fn failure_that_a_revision_found_and_did_not_touch_gets_the_time_of_the_revision() {
+    let [old, new] = ["a", "b"].map(|digit| digit.repeat(40));
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": { "name": "migrate", "annotations": { "leeward.dev/revision": old } },
+        "status": { "conditions": [{ "type": "Failed", "status": "True", "message": "no table" }] },
+    });
+    let verdict = |commit: &str| assess_candidate(&job, &[], &commit.parse().unwrap()).verdict;
+    assert_eq!([verdict(&old), verdict(&new)], [Verdict::Failed, Verdict::Progressing]);
+}

@@ -7,11 +7,10 @@ use crate::model::{APP_LABEL, Digest, GitId, Manifest, REVISION_ANNOTATION, cano
 
 /// The manifest as it is sent: with the label of its app and the commit that changed it.
 #[must_use]
-pub fn stamped(manifest: &Manifest, app: &str, commit: &GitId) -> Manifest {
-    let mut stamped = manifest.clone();
-    mark(&mut stamped.body, "labels", APP_LABEL, app);
-    mark(&mut stamped.body, "annotations", REVISION_ANNOTATION, &commit.to_string());
-    stamped
+pub fn stamped(mut manifest: Manifest, app: &str, commit: &GitId) -> Manifest {
+    mark(&mut manifest.body, "labels", APP_LABEL, app);
+    mark(&mut manifest.body, "annotations", REVISION_ANNOTATION, &commit.to_string());
+    manifest
 }
 
 /// The digest that the inventory remembers of an applied manifest.
@@ -82,7 +81,7 @@ mod tests {
     fn a_stamp_adds_label_and_annotation_and_nothing_else() {
         let given = manifest(json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "a", "labels": {"x": "y"}, "annotations": null}}));
-        insta::assert_snapshot!(stamped(&given, "shop", &commit("a")).body, @r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"leeward.dev/revision":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},"labels":{"leeward.dev/app":"shop","x":"y"},"name":"a"}}"#);
+        insta::assert_snapshot!(stamped(given, "shop", &commit("a")).body, @r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"leeward.dev/revision":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},"labels":{"leeward.dev/app":"shop","x":"y"},"name":"a"}}"#);
     }
 
     #[test]
@@ -90,8 +89,8 @@ mod tests {
         let given =
             manifest(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
         let digest = applied_digest(&given, None);
-        assert_eq!(applied_digest(&stamped(&given, "shop", &commit("a")), None), digest);
-        assert_eq!(applied_digest(&stamped(&given, "shop", &commit("b")), None), digest);
+        assert_eq!(applied_digest(&stamped(given.clone(), "shop", &commit("a")), None), digest);
+        assert_eq!(applied_digest(&stamped(given, "shop", &commit("b")), None), digest);
     }
 
     #[test]

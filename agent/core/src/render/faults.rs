@@ -58,6 +58,11 @@ impl Faults {
         self.push(ObjectFault { object: None, origin, message: message.into() });
     }
 
+    /// Whether a fetch may bring what was not there.
+    pub(super) fn missing(&mut self, missing: bool) {
+        self.missing |= missing;
+    }
+
     pub(super) fn unreadable(&mut self, shown: &str, error: &FileError) {
         self.missing |= error.missing;
         self.file(shown, format!("cannot be read: {}", error.message));

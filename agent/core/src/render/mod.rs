@@ -1,22 +1,26 @@
 //! Files in, manifests out; pure, and within budgets.
 //!
-//! [`apps`] reads `leeward.yaml`, [`plain`] renders the folder of one app. Both
+//! [`apps`] reads `leeward.yaml`, [`folder`] renders the folder of one app, plain
+//! or with kustomizations. Both
 //! read through [`Files`], name every fault with its place, and refuse rather
 //! than guess: what is rendered here is what will exist.
 
 mod apps;
 mod faults;
 mod ignore;
+mod kustomization;
 mod object;
 mod plain;
 mod tree;
-pub mod yaml;
 
 use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, apps};
-pub use plain::{IGNORE_FILE, Limits, plain};
+pub use plain::{IGNORE_FILE, Limits, folder};
 pub use tree::{TreeFiles, subtree};
+
+/// The tree that manifests are read into is the kustomizer's, so that both read alike.
+pub use leeward_kustomize::yaml;
 
 use crate::model::{Manifest, ObjectFault};
 

@@ -1,25 +1,26 @@
-//! A folder without kustomization: every manifest in it, checked and counted.
+//! A folder: every manifest in it, checked and counted.
 //!
-//! Read are `*.yaml`, `*.yml` and `*.json` in the folder and below, except
+//! A folder with a kustomization is built, whether it is the whole or lies
+//! below; what is beside and below one belongs to it. Of the rest, read are
+//! `*.yaml`, `*.yml` and `*.json` in the folder and below, except
 //! names that begin with a dot and what `.leewardignore` names. All faults are
 //! collected, so that one round of corrections is enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leeward_kustomize::FILE_NAMES;
+
 use super::{
     APPS_FILE, Files, RenderError, Rendered,
     faults::{Faults, Place},
     ignore::IgnoreRules,
-    object,
+    kustomization, object,
     yaml::{self, Content, Dialect, Documents, Mark, Node},
 };
 use crate::model::{Kind, Manifest, ObjectFault, ObjectKey, Origin, format_size};
 
 /// Names files that are not manifests, in gitignore syntax.
 pub const IGNORE_FILE: &str = ".leewardignore";
-
-/// A folder that holds one of these is a kustomization.
-const KUSTOMIZATION_FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// How deep lists may lie in lists. `kubectl get -o yaml` makes one level.
 const LIST_DEPTH_MAX: usize = 4;
@@ -53,7 +54,7 @@ impl Default for Limits {
 
 /// Renders the folder of one app. A folder that declares nothing renders to
 /// nothing: whether that may be applied is for the caller to decide.
-pub fn plain(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError> {
+pub fn folder(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError> {
     let mut faults = Faults::new(limits.faults);
     let paths = match files.list() {
         Ok(paths) => paths,
@@ -63,7 +64,7 @@ pub fn plain(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError
         }
     };
     let mut rules = ignore_rules(files, &paths, &mut faults);
-    let selected = select(files, &paths, &mut rules, &mut faults);
+    let Selected { manifests: selected, kustomizations } = select(&paths, &mut rules);
     if selected.len() > limits.files {
         let message = format!(
             "the folder has {} manifest files, at most {} are read",
@@ -97,6 +98,9 @@ pub fn plain(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError
             break;
         }
     }
+    for kustomization in kustomizations {
+        folder.kustomization(files, &paths, kustomization);
+    }
     folder.faults.or(folder.rendered)
 }
 
@@ -126,14 +130,15 @@ pub(super) fn ignore_rules(
     rules
 }
 
-/// The files that are read as manifests. Kustomizations are refused; what
-/// lies beside and below one belongs to it and is not looked at.
-fn select<'p>(
-    files: &dyn Files,
-    paths: &'p [String],
-    rules: &mut IgnoreRules,
-    faults: &mut Faults,
-) -> Vec<&'p str> {
+/// What of a folder is looked at.
+struct Selected<'p> {
+    /// Files that are read as they are.
+    manifests: Vec<&'p str>,
+    /// Folders that are built. None lies below another.
+    kustomizations: Vec<&'p str>,
+}
+
+fn select<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Selected<'p> {
     let visible: Vec<&str> = paths
         .iter()
         .map(String::as_str)
@@ -143,23 +148,19 @@ fn select<'p>(
         .iter()
         .filter_map(|path| {
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-            KUSTOMIZATION_FILES.contains(&name).then_some(directory)
+            FILE_NAMES.contains(&name).then_some(directory)
         })
         .collect();
-    for directory in kustomizations.iter().filter(|path| !is_within(path, &kustomizations)) {
-        faults.file(
-            &files.shown(directory),
-            "the folder holds a kustomization, and Kustomize is not built in this version: commit \
-             the output of `kustomize build` instead, or name the folder in .leewardignore",
-        );
-    }
     let is_manifest = |path: &&str| {
         let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
         matches!(extension, "yaml" | "yml" | "json")
             && *path != APPS_FILE
             && !is_within(path, &kustomizations)
     };
-    visible.into_iter().filter(is_manifest).collect()
+    let manifests = visible.into_iter().filter(is_manifest).collect();
+    let is_outermost = |path: &&str| !is_within(path, &kustomizations);
+    let kustomizations = kustomizations.iter().copied().filter(is_outermost).collect();
+    Selected { manifests, kustomizations }
 }
 
 /// Whether a path lies somewhere below one of the directories.
@@ -195,6 +196,25 @@ impl Folder<'_> {
                 Ok(node) => self.document(shown, node, 0),
                 Err(errors) => self.yaml_faults(shown, errors),
             }
+            if self.full {
+                return;
+            }
+        }
+    }
+
+    /// Adds what a kustomization builds to.
+    fn kustomization(&mut self, files: &dyn Files, paths: &[String], path: &str) {
+        let objects = match kustomization::built(files, paths, path) {
+            Ok(objects) => objects,
+            Err(error) => {
+                self.faults.missing(error.is_missing());
+                let origin = error.place.as_ref().map(ToString::to_string);
+                let message = error.message();
+                return self.faults.push(ObjectFault { object: None, origin, message });
+            }
+        };
+        for object in objects {
+            self.object(&object.file, kustomization::node(&object));
             if self.full {
                 return;
             }

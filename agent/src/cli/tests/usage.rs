@@ -303,6 +303,44 @@ fn a_folder_is_rendered_app_by_app_in_the_order_of_dependencies() {
 }
 
 #[test]
+fn a_kustomization_is_answered_with_what_kustomize_build_prints() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {answer: yes}\n";
+    let folder = folder_of(&[
+        ("base/kustomization.yaml", "resources: [a.yaml, ../shared.yaml]\n"),
+        ("base/a.yaml", map),
+        ("shared.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"),
+        ("prod/kustomization.yaml", "resources: [../base]\nnamePrefix: prod-\n"),
+    ]);
+    let path = folder.path().join("prod");
+    let path = path.to_str().unwrap();
+    assert_snapshot!(say(&["render", path, "--load-restrictor", "none"]).all(), @r#"
+    exit 0
+    --- stdout
+    apiVersion: v1
+    kind: Namespace
+    metadata:
+      name: shop
+    ---
+    apiVersion: v1
+    data:
+      answer: "yes"
+    kind: ConfigMap
+    metadata:
+      name: prod-a
+    --- stderr
+    "#);
+    let flags = ["render", path, "--load-restrictor", "none", "--reorder", "none", "-o", "json"];
+    assert_eq!(say(&flags).json()[0]["kind"], "ConfigMap");
+    let refused = say(&["render", path]).all().replace(folder.path().to_str().unwrap(), "…");
+    assert_snapshot!(refused, @"
+    exit 65
+    --- stdout
+    --- stderr
+    error: …/base/kustomization.yaml:1:21: …/shared.yaml is not in or below …/base: move it there, or allow it with `--load-restrictor none` (in …/prod/kustomization.yaml)
+    ");
+}
+
+#[test]
 fn every_fault_of_every_app_is_an_error_with_its_place() {
     let folder = folder_of(&[
         ("leeward.yaml", APPS),

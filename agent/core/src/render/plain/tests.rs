@@ -13,7 +13,7 @@ fn folder<const N: usize>(files: [(&str, &str); N]) -> Folder {
 
 /// One line an object (`origin key`), or one line a fault.
 fn shown_within(files: &dyn Files, limits: &Limits) -> String {
-    match plain(files, limits) {
+    match super::folder(files, limits) {
         Ok(manifests) => manifests
             .iter()
             .map(|m| format!("{} {}\n", m.origin, m.key))
@@ -30,7 +30,7 @@ fn shown<const N: usize>(files: [(&str, &str); N]) -> String {
 }
 
 fn body(text: &str) -> String {
-    let rendered = plain(&folder([("a.yaml", text)]), &Limits::default()).unwrap();
+    let rendered = super::folder(&folder([("a.yaml", text)]), &Limits::default()).unwrap();
     rendered[0].body.to_string()
 }
 
@@ -67,7 +67,10 @@ fn manifests_are_found_in_the_order_of_files_and_documents() {
 
 #[test]
 fn a_folder_that_declares_nothing_renders_to_nothing() {
-    assert_eq!(plain(&folder([("a.yaml", "# empty\n")]), &Limits::default()), Ok(Vec::new()));
+    assert_eq!(
+        super::folder(&folder([("a.yaml", "# empty\n")]), &Limits::default()),
+        Ok(Vec::new())
+    );
 }
 
 #[test]
@@ -181,24 +184,49 @@ fn lists_in_lists_end() {
 #[test]
 fn a_name_of_megabytes_does_not_get_into_a_message() {
     let text = config_map(&format!("a/{}", "x".repeat(1 << 20)));
-    let error = plain(&folder([("a.yaml", &text)]), &Limits::default()).unwrap_err();
+    let error = super::folder(&folder([("a.yaml", &text)]), &Limits::default()).unwrap_err();
     assert!(error.to_string().len() < 2_000);
 }
 
 #[test]
-fn a_kustomization_is_refused_once_and_its_parts_are_not_looked_at() {
+fn a_kustomization_is_built_and_its_parts_are_not_looked_at() {
     insta::assert_snapshot!(
         shown([
             ("a.yaml", &config_map("a")),
-            ("base/kustomization.yaml", "resources: [x.yaml]"),
+            ("base/kustomization.yaml", "resources: [deep, x.yaml]\nnamePrefix: p-"),
             ("base/patch.yaml", "- op: replace"),
+            ("base/x.yaml", &config_map("x")),
             ("base/deep/values.yaml", "a: 1"),
-            ("base/deep/Kustomization", ""),
+            ("base/deep/Kustomization", "configMapGenerator: [{name: yy, literals: [a=b]}]"),
             ("base2/b.yaml", &config_map("b")),
             ("old/.leewardignore", "*"),
             ("old/kustomization.yml", ""),
         ]),
-        @r"base: the folder holds a kustomization, and Kustomize is not built in this version: commit the output of `kustomize build` instead, or name the folder in .leewardignore"
+        @r"
+    a.yaml:1 ConfigMap a
+    base2/b.yaml:1 ConfigMap b
+    base/x.yaml:1 ConfigMap p-x
+    base/deep/Kustomization:1 ConfigMap p-yy-4h2mbtbbt6
+    "
+    );
+}
+
+#[test]
+fn what_a_kustomization_lacks_is_named_with_the_way_to_it() {
+    insta::assert_snapshot!(
+        shown([
+            ("outside/kustomization.yaml", "resources: [../../base]"),
+            ("overlay/base/kustomization.yaml", "resources: [x.yaml]"),
+            ("overlay/kustomization.yaml", "resources: [base]"),
+            ("remote/kustomization.yaml", "resources: ['https://example.com/x.yaml']"),
+            ("wrong/kustomization.yaml", "resources: []\nnamePrefx: a"),
+        ]),
+        @r"
+    outside/../../base is outside of what has been fetched: only the configured path is fetched yet (in outside/kustomization.yaml)
+    no such file or folder: overlay/base/x.yaml (in overlay/base/kustomization.yaml, used by overlay/kustomization.yaml)
+    resources refers to https://example.com/x.yaml, which is remote: hydrate it in CI, or vendor it into this repository (in remote/kustomization.yaml)
+    wrong/kustomization.yaml:2:1: namePrefx: no such field
+    "
     );
 }
 
@@ -248,7 +276,7 @@ fn budgets_end_in_a_fault_that_names_the_budget() {
 fn faults_beyond_the_limit_are_counted() {
     let files: Folder =
         (0..60).map(|index| (format!("{index:02}.yaml"), b"a: [".to_vec())).collect();
-    let error = plain(&files, &Limits::default()).unwrap_err();
+    let error = super::folder(&files, &Limits::default()).unwrap_err();
     assert_eq!(error.faults.len(), 51);
     assert_eq!(error.faults[50].message, "10 more faults are not listed");
     insta::assert_snapshot!(error, @r"00.yaml:1:4: unclosed bracket '[' (and 50 more)");
@@ -282,7 +310,7 @@ impl Files for Partial {
 
 #[test]
 fn a_file_that_has_not_arrived_is_told_from_one_that_is_wrong() {
-    let error = plain(&Partial, &Limits::default()).unwrap_err();
+    let error = super::folder(&Partial, &Limits::default()).unwrap_err();
     assert!(error.missing);
     insta::assert_snapshot!(error, @r"clusters/shop/a.yaml: cannot be read: not in the store");
 }

@@ -1,0 +1,77 @@
+//! From the tree to JSON.
+
+use serde_json::{Map, Number, Value};
+
+use super::{
+    Content, Dialect, Node, Problem, Resolved, Scalar, Style, Tag, YamlError, fold, timestamp,
+};
+
+impl Node {
+    /// Reads every scalar as the dialect does. All scalars that JSON cannot
+    /// hold are named, not just the first.
+    pub fn into_json(self, dialect: Dialect) -> Result<Value, Vec<YamlError>> {
+        let mut errors = Vec::new();
+        let value = convert(self, dialect, &mut errors);
+        if errors.is_empty() { Ok(value) } else { Err(errors) }
+    }
+}
+
+/// Recursion is bounded: the tree is no deeper than `Limits::depth`.
+fn convert(node: Node, dialect: Dialect, errors: &mut Vec<YamlError>) -> Value {
+    match node.content {
+        Content::Sequence(items) => {
+            items.into_iter().map(|item| convert(item, dialect, errors)).collect()
+        }
+        Content::Mapping(entries) => {
+            let mut map = Map::new();
+            for entry in entries {
+                map.insert(entry.key, convert(entry.value, dialect, errors));
+            }
+            Value::Object(map)
+        }
+        Content::Scalar(scalar) => scalar_value(scalar, dialect).unwrap_or_else(|problem| {
+            errors.push(problem.at(node.mark));
+            Value::Null
+        }),
+    }
+}
+
+fn scalar_value(scalar: Scalar, dialect: Dialect) -> Result<Value, Problem> {
+    Ok(match scalar.resolve(dialect)? {
+        Resolved::Null => Value::Null,
+        Resolved::Bool(value) => Value::Bool(value),
+        Resolved::Integer(value) => Value::from(value),
+        Resolved::Unsigned(value) => Value::from(value),
+        Resolved::Float(value) => {
+            float_value(value).ok_or_else(|| Problem::NotFinite(scalar.echo()))?
+        }
+        Resolved::Text => match scalar.timestamp(dialect) {
+            Some(time) => Value::String(time),
+            None if dialect == Dialect::Kustomize && scalar.style == Style::Folded => {
+                Value::String(fold::written_and_read(&scalar.text))
+            }
+            None => Value::String(scalar.text),
+        },
+        Resolved::Decoded(text) => Value::String(text),
+    })
+}
+
+impl Scalar {
+    /// Kustomize takes a date for a point in time, and shows it as JSON does.
+    fn timestamp(&self, dialect: Dialect) -> Option<String> {
+        let is_plain = self.tag == Tag::None && self.style == Style::Plain;
+        let may_be = dialect == Dialect::Kustomize && (is_plain || self.tag == Tag::Timestamp);
+        may_be.then(|| timestamp::in_json(&self.text))?
+    }
+}
+
+/// Kubernetes passes through JSON, where `1.0` and `1e3` are written as whole
+/// numbers and read as such if they fit.
+fn float_value(value: f64) -> Option<Value> {
+    if value.fract() == 0.0
+        && let Ok(whole) = format!("{value}").parse::<i64>()
+    {
+        return Some(Value::from(whole));
+    }
+    Number::from_f64(value).map(Value::Number)
+}

@@ -1,0 +1,116 @@
+//! A kustomization on this machine: any file of it may be referred to, as the
+//! load restrictor allows.
+
+use std::{fs, io, io::Read as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use leeward_kustomize::{
+    BuildError, FILE_NAMES, Files, Found, LoadRestrictor, Options, Problem, ReadError, Reorder,
+    build,
+};
+use serde_json::Value;
+
+use super::{
+    arguments::{self, RenderFlags},
+    console::Console,
+    exit::{Exit, Failure},
+};
+
+/// Bytes of one file. What Kustomize reads is limited lower, and says more.
+const MAX_FILE_SIZE: u64 = 64 << 20;
+
+/// Whether the folder has a kustomization.
+pub(super) fn is_in(folder: &Utf8Path) -> bool {
+    FILE_NAMES.iter().any(|name| folder.join(name).is_file())
+}
+
+pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let failed = |error: io::Error| Failure::of_file("open", &flags.path, &error);
+    let folder = flags.path.canonicalize_utf8().map_err(failed)?;
+    let here = Utf8PathBuf::from(".").canonicalize_utf8().ok();
+    let options = Options {
+        restrictor: match flags.load_restrictor {
+            arguments::LoadRestrictor::Root => LoadRestrictor::Root,
+            arguments::LoadRestrictor::None => LoadRestrictor::None,
+        },
+        reorder: match flags.reorder {
+            arguments::Reorder::None => Reorder::None,
+            arguments::Reorder::Legacy => Reorder::Legacy,
+        },
+        ..Options::default()
+    };
+    let built = build(&Machine { here }, folder.as_str(), &options)?;
+    let bodies: Vec<&Value> = built.objects.iter().map(|object| &object.value).collect();
+    console.answer(&bodies, |_| built.to_yaml())?;
+    Ok(Exit::Done)
+}
+
+impl From<Box<BuildError>> for Failure {
+    fn from(error: Box<BuildError>) -> Self {
+        let failure = Self::new(Exit::BadInput, error.to_string());
+        match error.problem {
+            Problem::NoKustomization { .. } => {
+                failure.with_hint("a folder that a kustomization refers to needs one of its own")
+            }
+            _ => failure,
+        }
+    }
+}
+
+/// All files of this machine, below `/`.
+struct Machine {
+    /// The folder that people are in, below which they know files.
+    here: Option<Utf8PathBuf>,
+}
+
+impl Files for Machine {
+    fn look(&self, path: &str) -> Result<Found, ReadError> {
+        let whole = absolute(path);
+        let real = match whole.canonicalize_utf8() {
+            Ok(real) => real,
+            Err(error) if is_nothing(&error) => return Ok(Found::Nothing),
+            Err(error) => return Err(unreadable(&error)),
+        };
+        let about = fs::metadata(&real).map_err(|error| unreadable(&error))?;
+        let below_root = real.as_str().trim_start_matches('/').to_owned();
+        Ok(if about.is_dir() { Found::Folder(below_root) } else { Found::File(below_root) })
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        let file = fs::File::open(absolute(path)).map_err(|error| unreadable(&error))?;
+        if !file.metadata().is_ok_and(|about| about.is_file()) {
+            return Err(ReadError {
+                message: "it is not a regular file".to_owned(),
+                missing: false,
+            });
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_SIZE).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        Ok(bytes)
+    }
+
+    fn shown(&self, path: &str) -> String {
+        let whole = absolute(path);
+        match self.here.as_ref().and_then(|here| whole.strip_prefix(here).ok()) {
+            Some(below) if below.as_str().is_empty() => ".".to_owned(),
+            Some(below) => below.to_string(),
+            None => whole.to_string(),
+        }
+    }
+}
+
+fn absolute(path: &str) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("/{path}"))
+}
+
+/// A file where a folder is expected is no more there than what is not there.
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+    )
+}
+
+fn unreadable(error: &io::Error) -> ReadError {
+    ReadError { message: error.to_string(), missing: false }
+}

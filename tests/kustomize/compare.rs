@@ -1,0 +1,156 @@
+//! `compare FOLDER`: every kustomization below it, built by us and by the real one.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// The real one may wait for a network that it does not have.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines that are shown of a difference.
+const SHOWN: usize = 6;
+
+#[derive(Default)]
+struct Tally {
+    same: usize,
+    different: usize,
+    refused: usize,
+    only_ours: usize,
+    neither: usize,
+}
+
+struct Programs {
+    kustomize: PathBuf,
+    leeward: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    let beside = env::current_exe().ok().and_then(|path| Some(path.parent()?.join("leeward")));
+    let mut programs = Programs {
+        kustomize: PathBuf::from("kustomize"),
+        leeward: beside.unwrap_or_else(|| PathBuf::from("leeward")),
+    };
+    let mut folder = None;
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--kustomize") => {
+                programs.kustomize = arguments.next().map(PathBuf::from).unwrap_or_default();
+            }
+            Some("--leeward") => {
+                programs.leeward = arguments.next().map(PathBuf::from).unwrap_or_default();
+            }
+            _ => folder = Some(PathBuf::from(argument)),
+        }
+    }
+    let Some(folder) = folder else {
+        eprintln!("usage: compare [--kustomize PROGRAM] [--leeward PROGRAM] FOLDER");
+        return ExitCode::from(64);
+    };
+    let mut tally = Tally::default();
+    for kustomization in kustomizations(&folder) {
+        compare(&programs, &kustomization, &mut tally);
+    }
+    let Tally { same, different, refused, only_ours, neither } = tally;
+    println!("{same} the same, {different} different, {refused} refused by us only");
+    println!("{only_ours} built by us only, {neither} by neither");
+    ExitCode::from(u8::from(different + refused + only_ours > 0))
+}
+
+/// Folders with a kustomization that is no component, in order.
+fn kustomizations(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let entries = entries.flatten().filter(|entry| {
+            entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name() != ".git"
+        });
+        folders.extend(entries.map(|entry| entry.path()));
+        let text = FILE_NAMES.iter().find_map(|name| fs::read_to_string(folder.join(name)).ok());
+        if text.is_some_and(|text| !text.contains("kind: Component")) {
+            found.push(folder);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn compare(programs: &Programs, folder: &Path, tally: &mut Tally) {
+    let mut real = Command::new(&programs.kustomize);
+    real.arg("build").arg(folder).args(["--load-restrictor", "LoadRestrictionsNone"]);
+    for proxy in ["http_proxy", "https_proxy"] {
+        // Nobody listens there.
+        real.env(proxy, "http://127.0.0.1:9");
+    }
+    real.env("GIT_ALLOW_PROTOCOL", "none");
+    let mut ours = Command::new(&programs.leeward);
+    ours.arg("render").arg(folder).args(["--load-restrictor", "none"]);
+    match (output(real), output(ours)) {
+        (Ok(real), Ok(ours)) if real == ours => tally.same += 1,
+        (Ok(real), Ok(ours)) => {
+            tally.different += 1;
+            println!("DIFFERENT {}", folder.display());
+            show_difference(&real, &ours);
+        }
+        (Ok(_), Err(message)) => {
+            tally.refused += 1;
+            println!("REFUSED {}\n  {message}", folder.display());
+        }
+        (Err(message), Ok(_)) => {
+            tally.only_ours += 1;
+            println!("ONLY OURS {}\n  {message}", folder.display());
+        }
+        (Err(_), Err(_)) => tally.neither += 1,
+    }
+}
+
+/// What a program prints, or the end of what it complains about.
+fn output(mut command: Command) -> Result<String, String> {
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("it has no output".to_owned());
+    };
+    let printed = thread::spawn(move || std::io::read_to_string(&mut stdout));
+    let complaint = thread::spawn(move || std::io::read_to_string(&mut stderr));
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(2)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err("it took too long".to_owned());
+            }
+        }
+    };
+    let text = |thread: thread::JoinHandle<std::io::Result<String>>| {
+        thread.join().ok().and_then(Result::ok).unwrap_or_default()
+    };
+    let (printed, complaint) = (text(printed), text(complaint));
+    if status.success() {
+        return Ok(printed);
+    }
+    Err(complaint.lines().last().unwrap_or_default().chars().take(300).collect())
+}
+
+fn show_difference(real: &str, ours: &str) {
+    let (real, ours): (Vec<&str>, Vec<&str>) = (real.lines().collect(), ours.lines().collect());
+    let at = real.iter().zip(&ours).take_while(|(a, b)| a == b).count();
+    for (name, lines) in [("real", real), ("ours", ours)] {
+        println!("  {name}, line {}", at + 1);
+        for line in lines.iter().skip(at.saturating_sub(2)).take(SHOWN) {
+            println!("    {line}");
+        }
+    }
+}
