@@ -86,13 +86,13 @@ image() { # TARGET STAGED
   local debian platform
   read -r debian _ _ platform _ < <(target_facts "$1")
   python3 "$packaging/image/oci.py" --version "$version" --platform "$platform" --created "$SOURCE_DATE_EPOCH" \
-    --revision "$(git -C "$repository" rev-parse HEAD)" --file "usr/bin/leeward=$2/leeward" \
+    --revision "$revision" --file "usr/bin/leeward=$2/leeward" \
     --file "etc/ssl/certs/ca-certificates.crt=$cache/toolchain/roots.pem" "$dist/leeward-$version-oci-$debian.tar"
 }
 
 build_info() {
   echo "version $version"
-  echo "commit $(git -C "$repository" rev-parse HEAD)$(git -C "$repository" diff --quiet HEAD || echo ' (with changes)')"
+  echo "commit $revision$(git -C "$repository" diff --quiet HEAD || echo ' (with changes)')"
   echo "source_date_epoch $SOURCE_DATE_EPOCH"
   cargo --version
   sort -u "$cache/toolchain/versions"
@@ -112,6 +112,7 @@ main() {
   for target in $targets; do target_facts "$target" > /dev/null; done
   : "${SOURCE_DATE_EPOCH:=$(git -C "$repository" log -1 --format=%ct)}"
   export SOURCE_DATE_EPOCH
+  revision=$(git -C "$repository" rev-parse HEAD)
 
   # shellcheck disable=SC2086  # a list of words
   "$packaging/toolchain.sh" setup $targets
