@@ -126,6 +126,27 @@ WRAPPER
   rm "$self/dl_find_object.o"
 }
 
+# A program of the new std must start, and see the year of a file after 2038: where time has 32 bits it would
+# see a negative number.
+try_out() { # TARGET
+  local target=$1 gnu qemu work seen run=()
+  read -r _ gnu _ _ qemu < <(target_facts "$target")
+  [ "$qemu" = x86_64 ] || run=("qemu-$qemu-static")
+  work=$(mktemp -d)
+  cat > "$work/main.rs" <<'RUST'
+fn main() {
+    let file = std::env::args().nth(1).expect("a file is named");
+    let modified = std::fs::metadata(file).and_then(|file| file.modified()).expect("it is there");
+    println!("{}", modified.duration_since(std::time::UNIX_EPOCH).expect("it is after 1970").as_secs());
+}
+RUST
+  "$root/bin/rustc" --target "$target" -C "linker=$gnu-gcc" -o "$work/main" "$work/main.rs"
+  touch --date=@2253836096 "$work/file"
+  seen=$("${run[@]}" "$work/main" "$work/file") || seen=nothing
+  rm -rf "$work"
+  [ "$seen" = 2253836096 ] || die "std for $target is faulty: it takes 2041 for $seen"
+}
+
 # The certificate authorities that Mozilla trusts, for images. Not the machine's own file, to which an
 # administrator may have added others.
 roots() {
@@ -150,6 +171,7 @@ setup() { # TARGET…
     say "building std for $target"
     standard_library "$target"
     c_library "$target"
+    try_out "$target"
     # Names this std: what was compiled against another one cannot be linked with it.
     date +%s%N > "$root/$target.done"
   done
