@@ -374,6 +374,11 @@ fn why_app(facts: &AppFacts<'_>, now: Uptime, wall: Timestamp) -> Vec<Blocker> {
     }
     if let Phase::Held { hold, .. } = &app.record.phase {
         let hint = match hold.reason {
+            // Renamed, it would be deleted under the old name before it exists under the new one.
+            HoldReason::PruneGuard if app.record.removed => format!(
+                "app {name} left Git: if it was renamed, commit the old name again; \
+                 `leeward diff {name}` lists what would go, `leeward approve {name}` lets it go"
+            ),
             HoldReason::PruneGuard => format!(
                 "`leeward diff {name}` lists what would go; `leeward approve {name}` lets it go"
             ),
