@@ -18,7 +18,7 @@ use leeward_core::{
         scope::{declared_scope, resolve_scopes},
         stamp::stamped,
     },
-    render::{Limits, TreeFiles, folder},
+    render::{Limits, TreeFiles, folder_with},
 };
 use serde_json::Value;
 
@@ -114,7 +114,7 @@ pub(super) fn rendered(
         return Ok(Vec::new());
     }
     let files = TreeFiles::new(store, revision.tree).shown_below(shown_below);
-    folder(&files, &Limits::default()).map_err(|error| {
+    folder_with(&files, &Limits::default(), &revision.variables).map_err(|error| {
         if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
     })
 }

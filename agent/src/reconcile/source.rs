@@ -6,8 +6,8 @@ use leeward_core::{
     cycle::{App, AppEvent, AppRecord, Phase, SourceRecord},
     git::{EMPTY_TREE, Objects as _, committed_at},
     model::{
-        AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
-        Revision,
+        AppName, AppSpec, BadName, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState,
+        ObjectFault, Revision, Variables,
     },
     render::{AppDefaults, TreeFiles, apps, subtree},
     report::{Event, EventKind},
@@ -187,10 +187,21 @@ impl<C: Cluster> Reconciler<C> {
             let tree = subtree(&*self.store, source.tree, &spec.path)
                 .map_err(|error| fault(error.to_string()))?
                 .ok_or_else(|| fault(format!("app {}: no folder {}", spec.name, spec.path)))?;
-            let content = content_of(&spec, tree);
-            offers.push((spec, Revision { commit: source.commit, tree, content }));
+            let variables = self
+                .variables_of(&spec)
+                .map_err(|error| fault(format!("app {}: {error}", spec.name)))?;
+            let content = content_of(&spec, tree, &variables);
+            offers.push((spec, Revision { commit: source.commit, tree, content, variables }));
         }
         Ok(offers)
+    }
+
+    /// What is substituted in the app's manifests; none unless it asks for it.
+    fn variables_of(&self, spec: &AppSpec) -> Result<Variables, BadName> {
+        let Some(own) = &spec.substitute else { return Ok(Variables::default()) };
+        let config = &self.settings.config;
+        let cluster = &config.cluster;
+        Variables::of_app(own, &config.substitute.variables, &cluster.name, &cluster.labels)
     }
 
     async fn offer(
@@ -226,7 +237,8 @@ impl<C: Cluster> Reconciler<C> {
             return self.commit(Batch { forget_apps: vec![name], ..Batch::default() }).await;
         }
         let content = ContentId(EMPTY_TREE.to_string());
-        self.offer(spec, Revision { commit, tree: EMPTY_TREE, content }, true).await
+        let variables = Variables::default();
+        self.offer(spec, Revision { commit, tree: EMPTY_TREE, content, variables }, true).await
     }
 
     /// Forgets removed apps whose objects are gone.
@@ -271,11 +283,15 @@ impl<C: Cluster> Reconciler<C> {
 /// The tree says what is applied; what decides whether that is good belongs to
 /// the content as well, or a longer timeout could never give a failed revision
 /// another chance.
-fn content_of(spec: &AppSpec, tree: GitId) -> ContentId {
-    if spec.path.is_empty() && spec.ignore_differences.is_empty() {
+fn content_of(spec: &AppSpec, tree: GitId, variables: &Variables) -> ContentId {
+    if spec.path.is_empty() && spec.ignore_differences.is_empty() && variables.is_empty() {
         return ContentId(tree.to_string());
     }
-    let judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
+    let mut judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
+    if let Some(parts) = judged.as_array_mut().filter(|_| !variables.is_empty()) {
+        // Only then, so that the content of every other app is called what it was.
+        parts.push(json!(variables));
+    }
     let digest = Digest::of(judged.to_string().as_bytes()).to_string();
     ContentId(digest[..40].to_owned())
 }

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
+use super::Variables;
+
 /// The id of a Git object: 40 hex digits of SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GitId(pub gix_hash::ObjectId);
@@ -82,6 +84,10 @@ pub struct Revision {
     /// The tree of the app's folder in `commit`.
     pub tree: GitId,
     pub content: ContentId,
+    /// What is substituted in the manifests; nothing when empty. Kept with the
+    /// revision, so that a return to it brings its values back as well.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub variables: Variables,
 }
 
 /// SHA-256 of something of ours.
