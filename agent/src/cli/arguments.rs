@@ -34,7 +34,8 @@ pub(super) struct Common {
     /// Configuration file [default: $LEEWARD_CONFIG, else /etc/leeward/agent.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub(super) config: Option<Utf8PathBuf>,
-    /// Sets a key of the configuration, `source.url=…`; can be repeated
+    /// Sets a key of the configuration, `source.url=…`, or for `render` a variable, `name=…`; can be
+    /// repeated
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Global options")]
     pub(super) set: Vec<String>,
     /// How to answer: text for people, or one JSON document
@@ -137,7 +138,8 @@ pub(super) struct PauseFlags {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct RenderFlags {
-    /// The folder that `source.path` would name, or any with a kustomization
+    /// The folder that `source.path` would name, or any with a kustomization; `--set name=value`
+    /// gives its variables `${name}` a value
     pub(super) path: Utf8PathBuf,
     /// The order of what a kustomization builds to, unless it has `sortOptions` [default: legacy]
     #[arg(long, value_enum, value_name = "ORDER")]

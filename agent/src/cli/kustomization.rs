@@ -4,9 +4,10 @@
 use std::{fs, io, io::Read as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use leeward_core::{model::Variables, render::substitute::substitute};
 use leeward_kustomize::{
-    BuildError, FILE_NAMES, Files, Found, LoadRestrictor, Options, Problem, ReadError, Reorder,
-    build,
+    BuildError, FILE_NAMES, Files, Found, LoadRestrictor, Object, Options, Problem, ReadError,
+    Reorder, build,
 };
 use serde_json::Value;
 
@@ -24,7 +25,11 @@ pub(super) fn is_in(folder: &Utf8Path) -> bool {
     FILE_NAMES.iter().any(|name| folder.join(name).is_file())
 }
 
-pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(
+    flags: &RenderFlags,
+    variables: &Variables,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
     let failed = |error: io::Error| Failure::of_file("open", &flags.path, &error);
     let folder = flags.path.canonicalize_utf8().map_err(failed)?;
     let here = Utf8PathBuf::from(".").canonicalize_utf8().ok();
@@ -39,10 +44,33 @@ pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit
         },
         ..Options::default()
     };
-    let built = build(&Machine { here }, folder.as_str(), &options)?;
+    let mut built = build(&Machine { here }, folder.as_str(), &options)?;
+    substitute_all(&mut built.objects, variables)?;
     let bodies: Vec<&Value> = built.objects.iter().map(|object| &object.value).collect();
     console.answer(&bodies, |_| built.to_yaml())?;
     Ok(Exit::Done)
+}
+
+/// Substitutes in every object, as Flux does after the build. What is wrong is
+/// told of every object, not only of the first.
+fn substitute_all(objects: &mut [Object], variables: &Variables) -> Result<(), Failure> {
+    let mut messages = Vec::new();
+    for object in objects {
+        match substitute(&object.value, variables) {
+            Ok(None) => {}
+            Ok(Some(value)) => object.value = value,
+            Err(problem) => {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let kind = text(&object.value["kind"]);
+                let name = text(&object.value["metadata"]["name"]);
+                messages.push(format!("{}: {kind} {name}: {problem}", object.file));
+            }
+        }
+    }
+    if messages.is_empty() {
+        return Ok(());
+    }
+    Err(Failure { exit: Exit::BadInput, messages, hint: None })
 }
 
 impl From<Box<BuildError>> for Failure {

@@ -94,7 +94,7 @@ fn dispatch(verb: Verb, session: &Session, console: &mut Console<'_>) -> Result<
         Verb::Pause(flags) => pause::run(flags, session, console),
         Verb::Resume(app) => resume::run(app, session, console),
         Verb::Approve(app) => approve::run(app, session, console),
-        Verb::Render(flags) => render::run(&flags, console),
+        Verb::Render(flags) => render::run(&flags, session, console),
         Verb::Check(flags) => check::run(&flags, session, console),
         Verb::Version => version::run(console),
         Verb::Completions(flags) => completions::run(&flags, console),

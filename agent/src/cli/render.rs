@@ -1,18 +1,20 @@
 //! `leeward render`: the manifests of a folder, as the agent would apply them.
 //! Needs no configuration, daemon or cluster.
 //!
+//! `--set name=value` stands in for the variables of the agent and the cluster.
 //! A folder with a kustomization is answered with the stream that `kustomize
 //! build` prints.
 
 use std::fmt::Write as _;
 
 use leeward_core::{
-    model::Manifest,
-    render::{AppDefaults, Limits, RenderError, apps, folder, yaml::emit},
+    model::{AppSpec, Manifest, Variables},
+    render::{APPS_FILE, AppDefaults, Limits, RenderError, apps, folder_with, yaml::emit},
 };
 use serde_json::Value;
 
 use super::{
+    Session,
     arguments::RenderFlags,
     checkout::Checkout,
     console::Console,
@@ -20,14 +22,19 @@ use super::{
     kustomization,
 };
 
-pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(
+    flags: &RenderFlags,
+    session: &Session,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let variables = variables(&session.invocation.flags)?;
     let checkout = Checkout::open(&flags.path)?;
     // The flags are about kustomizations: with them, a folder without one is an error.
     let wants_one = flags.reorder.is_some() || flags.load_restrictor.is_some();
     if wants_one || kustomization::is_in(&flags.path) {
-        return kustomization::run(flags, console);
+        return kustomization::run(flags, &variables, console);
     }
-    let manifests = declared(&checkout)?;
+    let manifests = declared(&checkout, flags.path.join(APPS_FILE).is_file(), &variables)?;
     let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
     console.answer(&bodies, |_| text(&manifests))?;
     if manifests.is_empty() {
@@ -38,10 +45,18 @@ pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit
 
 /// What the folder declares, app by app. The faults of every app are told, not
 /// only those of the first.
-fn declared(checkout: &Checkout) -> Result<Vec<Manifest>, Failure> {
+///
+/// Where apps are named, each says whether anything is substituted in it, as for
+/// the agent; a folder alone is taken for that of an app that does.
+fn declared(
+    checkout: &Checkout,
+    names_apps: bool,
+    given: &Variables,
+) -> Result<Vec<Manifest>, Failure> {
     let (mut manifests, mut faults) = (Vec::new(), Vec::new());
     for app in apps(checkout, checkout.name(), &AppDefaults::default())? {
-        match folder(&checkout.below(&app.path)?, &Limits::default()) {
+        let variables = if names_apps { of_app(&app, given)? } else { given.clone() };
+        match folder_with(&checkout.below(&app.path)?, &Limits::default(), &variables) {
             Ok(rendered) => manifests.extend(rendered),
             Err(error) => faults.extend(error.faults),
         }
@@ -50,6 +65,30 @@ fn declared(checkout: &Checkout) -> Result<Vec<Manifest>, Failure> {
         return Ok(manifests);
     }
     Err(RenderError { faults, missing: false }.into())
+}
+
+/// `name=value`, each; the same flag sets keys of the configuration for other verbs.
+fn variables(flags: &[String]) -> Result<Variables, Failure> {
+    let mut variables = Variables::default();
+    for flag in flags {
+        let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+        variables.set(name, value).map_err(|error| {
+            Failure::new(Exit::Usage, format!("--set: {error}"))
+                .with_hint("`render` reads no configuration: its `--set` gives variables values")
+        })?;
+    }
+    Ok(variables)
+}
+
+/// The app's own variables over those that are given.
+fn of_app(app: &AppSpec, given: &Variables) -> Result<Variables, Failure> {
+    let Some(own) = &app.substitute else { return Ok(Variables::default()) };
+    let mut variables = given.clone();
+    for (name, value) in own {
+        let refused = |error| Failure::new(Exit::BadInput, format!("app {}: {error}", app.name));
+        variables.set(name, value).map_err(refused)?;
+    }
+    Ok(variables)
 }
 
 fn text(manifests: &[Manifest]) -> String {

@@ -8,9 +8,9 @@ use leeward_core::model::{Heal, parse_duration, parse_size};
 
 use super::{
     ApplyConfig, ClusterConfig, Config, ControlConfig, HttpConfig, LogConfig, LogFormat,
-    ReportConfig, SourceConfig, StoreConfig, TlsFiles,
+    ReportConfig, SourceConfig, StoreConfig, SubstituteConfig, TlsFiles,
     error::{Origin, Problem},
-    layers::{Raw, Settings, Sources},
+    layers::{LABELS, Raw, Settings, Sources, VARIABLES},
     source,
 };
 
@@ -29,11 +29,12 @@ pub(super) fn check(
     problems: Vec<Problem>,
 ) -> Result<Config, Vec<Problem>> {
     let mut checker = Checker { sources, settings, problems };
-    let labels = checker.labels();
+    let labels = checker.table(LABELS);
     let cluster = checker.cluster(&labels);
     let source = checker.source(cluster.as_ref().map(|c| c.name.as_str()), &labels);
     let store = checker.store();
     let apply = checker.apply();
+    let substitute = SubstituteConfig { variables: checker.table(VARIABLES) };
     let report = checker.report();
     let http = checker.http();
     let control = checker.file("control.socket").map(|socket| ControlConfig { socket });
@@ -52,7 +53,7 @@ pub(super) fn check(
             Some(control),
             Some(log),
         ) if checker.problems.is_empty() => {
-            Ok(Config { cluster, source, store, apply, report, http, control, log })
+            Ok(Config { cluster, source, store, apply, substitute, report, http, control, log })
         }
         _ => Err(checker.problems),
     }
@@ -78,23 +79,23 @@ impl Checker<'_> {
         Some(ClusterConfig { name, labels: labels.clone(), kubeconfig })
     }
 
-    fn labels(&mut self) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::new();
-        for (label, setting) in &self.settings.labels {
+    /// The entries of a table of texts.
+    fn table(&mut self, name: &str) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for (entry, setting) in self.settings.tables.get(name).into_iter().flatten() {
             match &setting.raw {
                 Raw::Loose(text) | Raw::String(text) if !text.chars().any(char::is_control) => {
-                    labels.insert(label.clone(), text.clone());
+                    texts.insert(entry.clone(), text.clone());
                 }
                 raw => {
-                    let message = format!(
-                        "cluster.labels.{label}: found {}, expected text on one line",
-                        raw.found()
-                    );
+                    let found = raw.found();
+                    let message =
+                        format!("{name}.{entry}: found {found}, expected text on one line");
                     self.note(Some(setting.origin.clone()), message);
                 }
             }
         }
-        labels
+        texts
     }
 
     fn source(

@@ -21,7 +21,7 @@ pub enum Kind {
     /// An address with a port.
     Address,
     /// A table of texts.
-    Labels,
+    Table,
 }
 
 impl Kind {
@@ -38,7 +38,7 @@ impl Kind {
             Self::Size => "size",
             Self::Choice(_) => "choice",
             Self::Address => "address:port",
-            Self::Labels => "table of texts",
+            Self::Table => "table of texts",
         }
     }
 }
@@ -90,7 +90,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "cluster.labels",
-        Kind::Labels,
+        Kind::Table,
         Unset("none"),
         "Labels of this cluster, `{ region = \"north\" }`. `{label:region}` in `source.path` becomes the label's value. Layers are merged label by label; `LEEWARD_CLUSTER__LABELS__REGION` and `--set cluster.labels.region=…` set one.",
     ),
@@ -225,6 +225,12 @@ pub const KEYS: &[Key] = &[
         Kind::Share,
         Value("0.3"),
         "… and more than this share of the app.",
+    ),
+    key(
+        "substitute.variables",
+        Kind::Table,
+        Unset("none"),
+        "Variables, `{ domain = \"shop.example.com\" }`, for every app with `substitute` in `leeward.yaml`, beside `cluster_name` and one `label_NAME` for each label; the app's own win. They are stored and may appear in messages: no secrets. Layers are merged one by one; `LEEWARD_SUBSTITUTE__VARIABLES__DOMAIN` (in lower case) and `--set substitute.variables.domain=…` set one.",
     ),
     key(
         "report.url",

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
+use leeward_core::model::is_variable_name;
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -15,7 +16,9 @@ use super::{
 const MAX_SYNTAX_PROBLEMS: usize = 10;
 /// Every variable of ours starts so; a setting has a section after it.
 const PREFIX: &str = "LEEWARD_";
-const LABELS: &str = "cluster.labels";
+/// The tables of texts.
+pub(super) const LABELS: &str = "cluster.labels";
+pub(super) const VARIABLES: &str = "substitute.variables";
 
 /// Everything that decides the configuration, as data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +57,8 @@ pub(super) struct Setting {
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     pub(super) keys: BTreeMap<&'static str, Setting>,
-    pub(super) labels: BTreeMap<String, Setting>,
+    /// The entries of each table of texts.
+    pub(super) tables: BTreeMap<&'static str, BTreeMap<String, Setting>>,
 }
 
 /// What the layers say together.
@@ -86,8 +90,8 @@ impl Merged {
     }
 
     fn set(&mut self, key: &Key, raw: Raw, origin: Origin) {
-        if key.kind == Kind::Labels {
-            self.all_labels(&raw, &origin);
+        if key.kind == Kind::Table {
+            self.entries(key.name, &raw, &origin);
         } else {
             self.settings.keys.insert(key.name, Setting { raw, origin });
         }
@@ -146,10 +150,10 @@ impl Merged {
             let name = format!("{section}.{}", key.get_ref());
             let origin = at(key.span().start);
             match (keys::find(&name), value.get_ref()) {
-                (Some(known), DeValue::Table(labels)) if known.kind == Kind::Labels => {
-                    for (label, value) in labels {
-                        let origin = at(label.span().start);
-                        self.label(label.get_ref(), Raw::of(value.get_ref()), origin);
+                (Some(known), DeValue::Table(entries)) if known.kind == Kind::Table => {
+                    for (entry, value) in entries {
+                        let origin = at(entry.span().start);
+                        self.entry(known.name, entry.get_ref(), Raw::of(value.get_ref()), origin);
                     }
                 }
                 (Some(known), value) => self.set(known, Raw::of(value), origin),
@@ -192,8 +196,11 @@ impl Merged {
 
     fn named(&mut self, name: &str, value: &str, origin: Origin) {
         let raw = Raw::Loose(value.to_owned());
-        if let Some(label) = name.strip_prefix("cluster.labels.") {
-            self.label(label, raw, origin);
+        let within = |table: &'static str| {
+            name.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')).map(|e| (table, e))
+        };
+        if let Some((table, entry)) = within(LABELS).or_else(|| within(VARIABLES)) {
+            self.entry(table, entry, raw, origin);
         } else if let Some(key) = keys::find(name) {
             self.set(key, raw, origin);
         } else {
@@ -201,38 +208,42 @@ impl Merged {
         }
     }
 
-    fn label(&mut self, label: &str, raw: Raw, origin: Origin) {
+    fn entry(&mut self, table: &'static str, name: &str, raw: Raw, origin: Origin) {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if label.is_empty() || !label.chars().all(plain) {
-            self.problem(
-                origin,
-                format!(
-                    "{LABELS}: found the name `{}`, expected letters, digits, `.`, `_` and `-`",
-                    cut(label)
-                ),
-            );
+        let (usable, expected) = if table == VARIABLES {
+            let expected = "a letter or `_`, then letters, digits and `_`";
+            (is_variable_name(name), expected)
         } else {
-            self.settings.labels.insert(label.to_owned(), Setting { raw, origin });
+            let usable = !name.is_empty() && name.chars().all(plain);
+            (usable, "letters, digits, `.`, `_` and `-`")
+        };
+        if usable {
+            let entries = self.settings.tables.entry(table).or_default();
+            entries.insert(name.to_owned(), Setting { raw, origin });
+        } else {
+            let message = format!("{table}: found the name `{}`, expected {expected}", cut(name));
+            self.problem(origin, message);
         }
     }
 
-    /// Labels in one text: `region=north,ring=canary`.
-    fn all_labels(&mut self, raw: &Raw, origin: &Origin) {
+    /// A table in one text: `region=north,ring=canary`.
+    fn entries(&mut self, table: &'static str, raw: &Raw, origin: &Origin) {
         let Raw::Loose(text) = raw else {
             let found = raw.found();
             let expected = "a table such as `{ region = \"north\" }`";
-            self.problem(origin.clone(), format!("{LABELS}: found {found}, expected {expected}"));
+            self.problem(origin.clone(), format!("{table}: found {found}, expected {expected}"));
             return;
         };
         for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
             match pair.split_once('=') {
-                Some((label, value)) => {
-                    self.label(label.trim(), Raw::Loose(value.trim().to_owned()), origin.clone());
+                Some((name, value)) => {
+                    let raw = Raw::Loose(value.trim().to_owned());
+                    self.entry(table, name.trim(), raw, origin.clone());
                 }
                 None => self.problem(
                     origin.clone(),
                     format!(
-                        "{LABELS}: found \"{}\", expected pairs such as `region=north,ring=canary`",
+                        "{table}: found \"{}\", expected pairs such as `region=north,ring=canary`",
                         cut(pair)
                     ),
                 ),

@@ -24,7 +24,7 @@ use layers::Merged;
 pub use layers::Sources;
 pub use model::{
     ApplyConfig, ClusterConfig, Config, ControlConfig, HttpConfig, LogConfig, LogFormat, Reference,
-    ReportConfig, SourceConfig, StoreConfig, TlsFiles,
+    ReportConfig, SourceConfig, StoreConfig, SubstituteConfig, TlsFiles,
 };
 pub use read::{DEFAULT_PATH, Invocation};
 
@@ -32,7 +32,7 @@ pub use read::{DEFAULT_PATH, Invocation};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
     pub config: Config,
-    /// By key; labels as `cluster.labels.NAME`. Unset keys are absent.
+    /// By key; entries of tables as `cluster.labels.NAME`. Unset keys are absent.
     pub origins: BTreeMap<String, Origin>,
 }
 
@@ -47,9 +47,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         ConfigError { problems }
     })?;
     let keys = settings.keys.iter().map(|(name, setting)| ((*name).to_owned(), setting));
-    let labels =
-        settings.labels.iter().map(|(label, setting)| (format!("cluster.labels.{label}"), setting));
+    let tables = settings.tables.iter().flat_map(|(table, entries)| {
+        entries.iter().map(move |(entry, setting)| (format!("{table}.{entry}"), setting))
+    });
     let origins =
-        keys.chain(labels).map(|(name, setting)| (name, setting.origin.clone())).collect();
+        keys.chain(tables).map(|(name, setting)| (name, setting.origin.clone())).collect();
     Ok(Loaded { config, origins })
 }

@@ -11,6 +11,7 @@ pub struct Config {
     pub source: SourceConfig,
     pub store: StoreConfig,
     pub apply: ApplyConfig,
+    pub substitute: SubstituteConfig,
     /// `None`: reports stay in the outbox until somebody configures a receiver.
     pub report: Option<ReportConfig>,
     pub http: HttpConfig,
@@ -78,6 +79,12 @@ pub struct ApplyConfig {
     pub soak: Duration,
     pub prune_max_objects: u32,
     pub prune_max_share: f64,
+}
+
+/// For every app that substitutes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubstituteConfig {
+    pub variables: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -115,7 +115,7 @@ fn schema_of(key: &Key) -> Value {
             "minimum": 0,
         }),
         Kind::Choice(words) => json!({ "enum": words }),
-        Kind::Labels => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::Table => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     };
     schema["description"] = json!(key.doc);
     if let Fallback::Value(text) = key.fallback {

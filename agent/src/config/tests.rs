@@ -78,6 +78,7 @@ fn the_smallest_file_gets_the_documented_defaults() {
                 prune_max_objects: 3,
                 prune_max_share: 0.3,
             },
+            substitute: SubstituteConfig::default(),
             report: None,
             http: HttpConfig { listen: Some(([127, 0, 0, 1], 9450).into()) },
             control: ControlConfig { socket: "/run/leeward/control.sock".into() },
@@ -166,6 +167,17 @@ fn the_environment_alone_is_enough() {
     sources.text = None;
     let config = config(&sources);
     assert_eq!((config.source.path.as_str(), config.apply.prune_max_objects), ("north", 7));
+}
+
+#[test]
+fn variables_are_merged_one_by_one_and_have_names_of_shells() {
+    let mut sources = sources(&format!("{SMALLEST}[substitute]\nvariables = {{ a = \"1\", b = \"2\" }}\n"));
+    sources.flags = vec!["substitute.variables.b=x=y".into()];
+    sources.environment = [("LEEWARD_SUBSTITUTE__VARIABLES__C".to_owned(), "3".to_owned())].into();
+    let variables: Vec<_> = config(&sources).substitute.variables.into_iter().collect();
+    let expected = [("a", "1"), ("b", "x=y"), ("c", "3")];
+    assert_eq!(variables, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_snapshot!(problems_with(&["substitute.variables.a-b=1"]), @"");
 }
 
 #[test]

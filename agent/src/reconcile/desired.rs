@@ -18,7 +18,7 @@ use leeward_core::{
         scope::{declared_scope, resolve_scopes},
         stamp::stamped,
     },
-    render::{Limits, TreeFiles, folder},
+    render::{Limits, TreeFiles, folder_with},
 };
 use serde_json::Value;
 
@@ -117,7 +117,7 @@ pub(super) fn rendered(
     if let Some(reach) = &revision.reach {
         files = files.within(&reach.at, reach.folders.clone());
     }
-    folder(&files, &Limits::default()).map_err(|error| {
+    folder_with(&files, &Limits::default(), &revision.variables).map_err(|error| {
         if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
     })
 }

@@ -6,8 +6,8 @@ use leeward_core::{
     cycle::{App, AppEvent, AppRecord, Phase, SourceRecord},
     git::{EMPTY_TREE, Objects as _, committed_at},
     model::{
-        AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
-        Reach, Revision,
+        AppName, AppSpec, BadName, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState,
+        ObjectFault, Reach, Revision, Variables,
     },
     render::{AppDefaults, TreeFiles, apps, subtree},
     report::{Event, EventKind},
@@ -195,10 +195,22 @@ impl<C: Cluster> Reconciler<C> {
                 .map_err(|error| fault(error.to_string()))?
                 .ok_or_else(|| fault(format!("app {}: no folder {}", spec.name, spec.path)))?;
             let reach = self.reach(source, &spec, tree);
-            let content = content_of(&spec, tree, reach.as_deref());
-            offers.push((spec, Revision { commit: source.commit, tree, content, reach }));
+            let variables = self
+                .variables_of(&spec)
+                .map_err(|error| fault(format!("app {}: {error}", spec.name)))?;
+            let content = content_of(&spec, tree, reach.as_deref(), &variables);
+            let commit = source.commit;
+            offers.push((spec, Revision { commit, tree, content, reach, variables }));
         }
         Ok(offers)
+    }
+
+    /// What is substituted in the app's manifests; none unless it asks for it.
+    fn variables_of(&self, spec: &AppSpec) -> Result<Variables, BadName> {
+        let Some(own) = &spec.substitute else { return Ok(Variables::default()) };
+        let config = &self.settings.config;
+        let cluster = &config.cluster;
+        Variables::of_app(own, &config.substitute.variables, &cluster.name, &cluster.labels)
     }
 
     /// What an app's kustomizations refer to outside of its folder.
@@ -254,7 +266,8 @@ impl<C: Cluster> Reconciler<C> {
             return self.commit(Batch { forget_apps: vec![name], ..Batch::default() }).await;
         }
         let content = ContentId(EMPTY_TREE.to_string());
-        let revision = Revision { commit, tree: EMPTY_TREE, content, reach: None };
+        let variables = Variables::default();
+        let revision = Revision { commit, tree: EMPTY_TREE, content, reach: None, variables };
         self.offer(spec, revision, true).await
     }
 
@@ -303,13 +316,20 @@ impl<C: Cluster> Reconciler<C> {
 /// The tree says what is applied; what decides whether that is good belongs to
 /// the content as well, or a longer timeout could never give a failed revision
 /// another chance.
-fn content_of(spec: &AppSpec, tree: GitId, reach: Option<&Reach>) -> ContentId {
-    if spec.path.is_empty() && spec.ignore_differences.is_empty() && reach.is_none() {
+fn content_of(
+    spec: &AppSpec,
+    tree: GitId,
+    reach: Option<&Reach>,
+    variables: &Variables,
+) -> ContentId {
+    let is_plain = reach.is_none() && variables.is_empty();
+    if spec.path.is_empty() && spec.ignore_differences.is_empty() && is_plain {
         return ContentId(tree.to_string());
     }
     let mut judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
-    if let (Some(reach), Some(parts)) = (reach, judged.as_array_mut()) {
-        parts.push(json!(reach));
+    // Only then, so that the content of every other app is called what it was.
+    if let Some(parts) = judged.as_array_mut().filter(|_| !is_plain) {
+        parts.push(json!([reach, variables]));
     }
     let digest = Digest::of(judged.to_string().as_bytes()).to_string();
     ContentId(digest[..40].to_owned())

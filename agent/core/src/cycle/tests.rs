@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{
     AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, PruneGuard, Revision, Uptime,
+    Variables,
 };
 
 fn spec() -> AppSpec {
@@ -19,12 +20,19 @@ fn spec() -> AppSpec {
         soak: Duration::from_secs(60),
         prune: PruneGuard { max_objects: 3, max_share: 0.3 },
         ignore_differences: Vec::new(),
+        substitute: None,
     }
 }
 
 fn revision(content: u8) -> Revision {
     let id = GitId::from_bytes(&[content; 20]).unwrap();
-    Revision { commit: id, tree: id, content: ContentId(id.to_string()), reach: None }
+    Revision {
+        commit: id,
+        tree: id,
+        content: ContentId(id.to_string()),
+        reach: None,
+        variables: Variables::default(),
+    }
 }
 
 fn at(seconds: u64) -> Now {

@@ -1,6 +1,6 @@
 //! What `leeward.yaml` says of an app (contract §2).
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +53,7 @@ pub struct AppSpec {
     pub soak: Duration,
     pub prune: PruneGuard,
     pub ignore_differences: Vec<IgnoreRule>,
+    /// The app's own variables; `None`: nothing is substituted in its manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub substitute: Option<BTreeMap<String, String>>,
 }

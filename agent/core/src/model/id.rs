@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
+use super::Variables;
+
 /// The id of a Git object: 40 hex digits of SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GitId(pub gix_hash::ObjectId);
@@ -85,6 +87,10 @@ pub struct Revision {
     /// What its kustomizations refer to beyond the folder, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Box<Reach>>,
+    /// What is substituted in the manifests; nothing when empty. Kept with the
+    /// revision, so that a return to it brings its values back as well.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub variables: Variables,
 }
 
 /// Other folders of the repository that belong to a revision.

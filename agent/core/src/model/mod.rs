@@ -11,6 +11,7 @@ mod outcome;
 mod quantity;
 mod status;
 mod time;
+mod variables;
 
 pub use app::{AppName, AppSpec, Heal, IgnoreRule, PruneGuard};
 pub use backoff::Backoff;
@@ -30,3 +31,4 @@ pub use status::{
     StoreStatus,
 };
 pub use time::Uptime;
+pub use variables::{BadName, Variables, is_variable_name};

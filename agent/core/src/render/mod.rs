@@ -1,7 +1,7 @@
 //! Files in, manifests out; pure, and within budgets.
 //!
 //! [`apps`] reads `leeward.yaml`, [`folder`] renders the folder of one app, plain
-//! or with kustomizations. Both
+//! or with kustomizations, [`substitute`] puts variables into it. All
 //! read through [`Files`], name every fault with its place, and refuse rather
 //! than guess: what is rendered here is what will exist.
 
@@ -12,13 +12,14 @@ mod kustomization;
 mod object;
 mod outside;
 mod plain;
+pub mod substitute;
 mod tree;
 
 use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, apps};
 pub use outside::{Outside, outside};
-pub use plain::{IGNORE_FILE, Limits, folder};
+pub use plain::{IGNORE_FILE, Limits, folder, folder_with};
 pub use tree::{TreeFiles, subtree};
 
 /// The tree that manifests are read into is the kustomizer's, so that both read alike.

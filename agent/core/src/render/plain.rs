@@ -15,9 +15,10 @@ use super::{
     faults::{Faults, Place},
     ignore::IgnoreRules,
     kustomization, object,
+    substitute::substitute,
     yaml::{self, Content, Dialect, Documents, Mark, Node},
 };
-use crate::model::{Kind, Manifest, ObjectFault, ObjectKey, Origin, format_size};
+use crate::model::{Kind, Manifest, ObjectFault, ObjectKey, Origin, Variables, format_size};
 
 /// Names files that are not manifests, in gitignore syntax.
 pub const IGNORE_FILE: &str = ".leewardignore";
@@ -55,6 +56,16 @@ impl Default for Limits {
 /// Renders the folder of one app. A folder that declares nothing renders to
 /// nothing: whether that may be applied is for the caller to decide.
 pub fn folder(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError> {
+    folder_with(files, limits, &Variables::default())
+}
+
+/// Renders the folder of one app and substitutes variables in every object,
+/// unless none are given.
+pub fn folder_with(
+    files: &dyn Files,
+    limits: &Limits,
+    variables: &Variables,
+) -> Result<Rendered, RenderError> {
     let mut faults = Faults::new(limits.faults);
     let paths = match files.list() {
         Ok(paths) => paths,
@@ -74,8 +85,14 @@ pub fn folder(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderErro
         faults.file(&files.shown(""), message);
         return faults.or(Vec::new());
     }
-    let mut folder =
-        Folder { limits, faults, rendered: Vec::new(), first: BTreeMap::new(), full: false };
+    let mut folder = Folder {
+        limits,
+        variables,
+        faults,
+        rendered: Vec::new(),
+        first: BTreeMap::new(),
+        full: false,
+    };
     let mut bytes = 0_usize;
     for path in selected {
         let shown = files.shown(path);
@@ -182,6 +199,7 @@ pub(super) fn is_hidden(path: &str) -> bool {
 /// A folder while it is rendered.
 struct Folder<'l> {
     limits: &'l Limits,
+    variables: &'l Variables,
     faults: Faults,
     rendered: Rendered,
     /// Where each object was declared first.
@@ -263,6 +281,7 @@ impl Folder<'_> {
     fn object(&mut self, shown: &str, node: Node) {
         let mark = node.mark;
         let place = Place { file: shown, mark };
+        let Some(node) = self.substituted(place, node) else { return };
         let found = object::faults(&node);
         if !found.is_empty() {
             let object = peek_key(&node).map(|key| key.to_string());
@@ -295,6 +314,31 @@ impl Folder<'_> {
         }
         self.first.insert(manifest.key.clone(), place.to_string());
         self.rendered.push(manifest);
+    }
+
+    /// The object with its variables substituted. What is wrong with it after
+    /// that is told at its beginning: its lines are no longer those of the file.
+    fn substituted(&mut self, place: Place<'_>, node: Node) -> Option<Node> {
+        if self.variables.is_empty() {
+            return Some(node);
+        }
+        let object = peek_key(&node).map(|key| key.to_string());
+        let body = match node.clone().into_json(Dialect::Kubernetes) {
+            Ok(body) => body,
+            Err(errors) => {
+                self.yaml_faults(place.file, errors);
+                return None;
+            }
+        };
+        match substitute(&body, self.variables) {
+            Ok(None) => Some(node),
+            Ok(Some(body)) => Some(Node::of_json(&body, place.mark)),
+            Err(problem) => {
+                let origin = Some(place.to_string());
+                self.faults.push(ObjectFault { object, origin, message: problem.to_string() });
+                None
+            }
+        }
     }
 
     fn yaml_faults(&mut self, shown: &str, errors: Vec<yaml::YamlError>) {

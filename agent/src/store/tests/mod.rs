@@ -51,6 +51,7 @@ fn app(name: &str) -> AppRecord {
         soak: Duration::from_mins(1),
         prune: PruneGuard { max_objects: 3, max_share: 0.3 },
         ignore_differences: Vec::new(),
+        substitute: None,
     };
     record
 }

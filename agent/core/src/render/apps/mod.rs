@@ -5,6 +5,7 @@
 
 mod order;
 mod reader;
+mod variables;
 
 use std::time::Duration;
 
@@ -115,6 +116,7 @@ fn whole_folder(default_name: &str, defaults: &AppDefaults) -> AppSpec {
         soak: defaults.soak,
         prune: defaults.prune,
         ignore_differences: Vec::new(),
+        substitute: None,
     }
 }
 
@@ -213,8 +215,18 @@ fn declared_app(
     path: &str,
     defaults: &AppDefaults,
 ) -> Option<Declared> {
-    const KEYS: [&str; 8] =
-        ["name", "path", "dependsOn", "heal", "timeout", "soak", "prune", "ignoreDifferences"];
+    const KEYS: [&str; 10] = [
+        "name",
+        "path",
+        "dependsOn",
+        "heal",
+        "timeout",
+        "soak",
+        "prune",
+        "ignoreDifferences",
+        "substitute",
+        variables::FROM,
+    ];
     let app = reader.fields(node, path, &KEYS);
     let name = reader.required(&app, "name", name);
     let folder = reader.required(&app, "path", folder);
@@ -234,6 +246,8 @@ fn declared_app(
         Some(prune_guard(reader, node, path, defaults.prune))
     });
     let ignore = reader.optional(&app, "ignoreDifferences", ignore_rules_of).unwrap_or_default();
+    let substitute = reader.optional(&app, "substitute", variables::own);
+    variables::refuse_from(reader, &app, path);
     let (name, folder) = (name?, folder?);
     let (depends_on, depends_on_marks) = depends_on.into_iter().unzip();
     Some(Declared {
@@ -249,6 +263,7 @@ fn declared_app(
             soak: soak.unwrap_or(defaults.soak),
             prune: prune.unwrap_or(defaults.prune),
             ignore_differences: ignore,
+            substitute,
         },
     })
 }

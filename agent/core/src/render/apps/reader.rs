@@ -173,7 +173,7 @@ impl<'f> Reader<'f> {
         share
     }
 
-    fn wrong(&mut self, node: &Node, path: &str, wanted: &str) {
+    pub(super) fn wrong(&mut self, node: &Node, path: &str, wanted: &str) {
         self.fault(node.mark, must_be(path, wanted, node));
     }
 }

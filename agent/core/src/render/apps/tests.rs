@@ -56,6 +56,7 @@ fn the_example_of_the_contract_is_read() {
                 max_share: 0.3,
             },
             ignore_differences: [],
+            substitute: None,
         },
         AppSpec {
             name: "shop",
@@ -86,6 +87,7 @@ fn the_example_of_the_contract_is_read() {
                     managed_fields_managers: [],
                 },
             ],
+            substitute: None,
         },
     ]
     "#);
@@ -144,10 +146,10 @@ fn every_fault_is_named_with_its_place_and_what_is_allowed() {
     leeward.yaml:11:9: apps[1].path must be relative to this file, found an absolute path
     leeward.yaml:13:14: apps[1].dependsOn must be a list, found "db"
     leeward.yaml:12:12: apps[1].timeout must be more than 0s
-    leeward.yaml:16:3: unknown key "color": known are name, path, dependsOn, heal, timeout, soak, prune, ignoreDifferences
+    leeward.yaml:16:3: unknown key "color": known are name, path, dependsOn, heal, timeout, soak, prune, ignoreDifferences, substitute, substituteFrom
     leeward.yaml:14:9: apps[2].name must be a string, found the number 5: quote it
     leeward.yaml:15:9: apps[2].path must not be empty: `.` is the folder of this file
-    leeward.yaml:17:3: apps[3] must be a mapping of name, path, dependsOn, heal, timeout, soak, prune, ignoreDifferences, found "just text"
+    leeward.yaml:17:3: apps[3] must be a mapping of name, path, dependsOn, heal, timeout, soak, prune, ignoreDifferences, substitute, substituteFrom, found "just text"
     leeward.yaml:19:9: the folder "nowhere" of app "lost" has no file
     "#);
 }
@@ -248,4 +250,27 @@ fn a_second_file_below_would_do_nothing_and_is_refused_unless_ignored() {
     insta::assert_snapshot!(error, @r"shop/leeward.yaml: leeward.yaml is read only at the root of the source's path");
     files.insert(".leewardignore".to_owned(), b"shop/\n".to_vec());
     assert!(apps(&files, "a", &AppDefaults::default()).is_ok());
+}
+
+#[test]
+fn an_app_has_variables_of_its_own_or_an_empty_table_of_them() {
+    let text = with_apps(
+        "- { name: db, path: db, substitute: { ring: canary, m: '5' } }\n- { name: shop, path: shop, substitute: {} }\n- { name: two, path: shop-2 }\n",
+    );
+    let found: Vec<_> = read(&text).unwrap().into_iter().map(|app| app.substitute).collect();
+    let own = [("m", "5"), ("ring", "canary")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(found, [Some(own.into()), Some(BTreeMap::new()), None]);
+}
+
+#[test]
+fn variables_have_names_of_shells_and_texts_for_values() {
+    insta::assert_snapshot!(shown(&with_apps(
+        "- { name: db, path: db, substitute: { a-b: x, m: 5, n: x }, substituteFrom: [] }\n- { name: shop, path: shop, substitute: }\n",
+    )), @r#"
+    leeward.yaml:4:39: apps[0].substitute: "a-b" is not the name of a variable: a letter or `_`, then letters, digits and `_`
+    leeward.yaml:4:50: apps[0].substitute.m must be a string, found the number 5: quote it
+    leeward.yaml:4:53: apps[0].substitute: false is a boolean in YAML, not a name
+    leeward.yaml:4:77: apps[0].substituteFrom is not supported: write the values into substitute, or into [substitute] of the agent's configuration
+    leeward.yaml:5:39: apps[1].substitute must be a mapping of variables to texts (`{}` for none of its own), found nothing
+    "#);
 }

@@ -314,3 +314,43 @@ fn a_file_that_has_not_arrived_is_told_from_one_that_is_wrong() {
     assert!(error.missing);
     insta::assert_snapshot!(error, @r"clusters/shop/a.yaml: cannot be read: not in the store");
 }
+
+fn substituted(text: &str) -> String {
+    let mut variables = Variables::default();
+    for (name, value) in [("name", "web"), ("port", "80"), ("space", "a b")] {
+        variables.set(name, value).unwrap();
+    }
+    let rendered = folder_with(&folder([("a.yaml", text)]), &Limits::default(), &variables);
+    match rendered {
+        Ok(manifests) => manifests
+            .iter()
+            .map(|m| format!("{} {} {}\n", m.origin, m.key, m.body["data"]))
+            .collect::<Vec<_>>()
+            .concat(),
+        Err(error) => {
+            error.faults.iter().map(|fault| format!("{fault}\n")).collect::<Vec<_>>().concat()
+        }
+    }
+}
+
+#[test]
+fn variables_are_substituted_before_an_object_is_checked() {
+    let text = format!("{}data: {{p: \"${{port}}\"}}\n", config_map("\"${name%b}-${port}\""));
+    insta::assert_snapshot!(substituted(&text), @r#"
+    a.yaml:1 ConfigMap we-80 {"p":80}
+    "#);
+}
+
+#[test]
+fn what_cannot_be_substituted_is_told_with_object_file_and_variable() {
+    let text = [
+        format!("{}data: {{p: \"${{prot}}\"}}\n", config_map("one")),
+        format!("{}data: {{p: \"${{port\"}}\n", config_map("two")),
+        config_map("\"${space}\""),
+    ];
+    insta::assert_snapshot!(substituted(&text.join("---\n")), @r#"
+    ConfigMap one (a.yaml:1:1): the variable prot is not set and has no default (did you mean port?)
+    ConfigMap two (a.yaml:6:1): the expression `${port` in line 3 of the object cannot be read: the closing brace is missing (a `$` that means itself is `$$`)
+    ConfigMap a b (a.yaml:11:1): "a b" is not a name for an object
+    "#);
+}
