@@ -1,4 +1,4 @@
-//! The key that the values of one file are encrypted with.
+//! How the key of one file is got out of its metadata.
 
 use zeroize::Zeroizing;
 
@@ -7,26 +7,8 @@ use crate::{
     error::{Problem, listed, shortened},
     metadata::{Group, Metadata, Recipient},
     shamir,
+    value::DataKey,
 };
-
-const BYTES: usize = 32;
-
-pub(crate) struct DataKey(Zeroizing<[u8; BYTES]>);
-
-impl DataKey {
-    pub(crate) fn bytes(&self) -> &[u8; BYTES] {
-        &self.0
-    }
-
-    fn new(bytes: &[u8]) -> Result<Self, Problem> {
-        let mut key = Zeroizing::new([0; BYTES]);
-        if bytes.len() != BYTES {
-            return Err(Problem::DataKeyLength);
-        }
-        key.copy_from_slice(bytes);
-        Ok(Self(key))
-    }
-}
 
 /// Gets the data key with the identities at hand.
 pub(crate) fn unwrap(metadata: &Metadata, identities: &Identities) -> Result<DataKey, Problem> {
@@ -41,11 +23,12 @@ pub(crate) fn unwrap(metadata: &Metadata, identities: &Identities) -> Result<Dat
         }
     }
     if let ([_], [part]) = (metadata.groups.as_slice(), parts.as_slice()) {
-        return DataKey::new(part);
+        return DataKey::new(part).ok_or(Problem::DataKeyLength);
     }
     let needed = metadata.threshold;
     if parts.len() >= needed.max(2) {
-        return DataKey::new(&shamir::combine(&parts).ok_or(Problem::KeyParts)?);
+        let combined = shamir::combine(&parts).ok_or(Problem::KeyParts)?;
+        return DataKey::new(&combined).ok_or(Problem::DataKeyLength);
     }
     match obstacle {
         // A damaged part, or nothing to try at all, says more than a count.

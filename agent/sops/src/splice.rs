@@ -7,8 +7,16 @@ use zeroize::Zeroizing;
 use crate::{
     error::Problem,
     format::{self, KEY},
-    tree::Secret,
+    value::Plain,
 };
+
+/// A value that was encrypted, and where it stands.
+pub(crate) struct Secret<'n> {
+    pub(crate) mark: Mark,
+    /// What stands there.
+    pub(crate) sealed: &'n str,
+    pub(crate) plain: Plain,
+}
 
 /// The text with its secrets, and without what SOPS wrote of itself.
 pub(crate) fn put_back(

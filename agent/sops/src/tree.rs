@@ -9,18 +9,10 @@ use crate::{
     error::Problem,
     format::{self, KEY},
     metadata::{Metadata, wrong},
-    splice,
+    splice::{self, Secret},
     value::{self, Plain, ValueError},
     verify::{Found, Verifier},
 };
-
-/// A value that was encrypted, and where it stands.
-pub(crate) struct Secret<'n> {
-    pub(crate) mark: Mark,
-    /// What stands there.
-    pub(crate) sealed: &'n str,
-    pub(crate) plain: Plain,
-}
 
 /// Opens a file, line by line what it was.
 pub(crate) fn open(content: &[u8], identities: &Identities) -> Result<Zeroizing<Vec<u8>>, Problem> {

@@ -15,11 +15,25 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use crate::data_key::DataKey;
-
 /// What every encrypted value begins with.
 pub(crate) const PREFIX: &str = "ENC[AES256_GCM,";
 const TAG_BYTES: usize = 16;
+const KEY_BYTES: usize = 32;
+
+/// The key that all values of one file are encrypted with.
+pub(crate) struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl DataKey {
+    /// `None` when it is none of AES-256.
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        if bytes.len() != KEY_BYTES {
+            return None;
+        }
+        key.copy_from_slice(bytes);
+        Some(Self(key))
+    }
+}
 
 /// Why a value cannot be decrypted. Never repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +99,7 @@ fn decrypt<N: ArraySize>(
     sealed: &[u8],
     place: &str,
 ) -> Option<Vec<u8>> {
-    let cipher = AesGcm::<Aes256, N>::new(key.bytes().into());
+    let cipher = AesGcm::<Aes256, N>::new((&*key.0).into());
     let nonce = Nonce::<N>::try_from(nonce).ok()?;
     cipher.decrypt(&nonce, Payload { msg: sealed, aad: place.as_bytes() }).ok()
 }

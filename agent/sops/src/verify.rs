@@ -6,10 +6,9 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha512};
 
 use crate::{
-    data_key::DataKey,
     error::Problem,
     metadata::Metadata,
-    value::{self, Plain, ValueError},
+    value::{self, DataKey, Plain, ValueError},
 };
 
 /// What the MAC begins with when it counts encrypted values only, so that the

@@ -8,6 +8,7 @@ use leeward_kustomize::{
     BuildError, FILE_NAMES, Files, Found, LoadRestrictor, Options, Problem, ReadError, Reorder,
     build,
 };
+use leeward_sops::{Identities, Opened};
 use serde_json::Value;
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     console::Console,
     exit::{Exit, Failure},
 };
+use crate::age_keys;
 
 /// Bytes of one file. What Kustomize reads is limited lower, and says more.
 const MAX_FILE_SIZE: u64 = 64 << 20;
@@ -39,7 +41,8 @@ pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit
         },
         ..Options::default()
     };
-    let built = build(&Machine { here }, folder.as_str(), &options)?;
+    let identities = age_keys::read(&flags.sops_age_key)?;
+    let built = build(&Machine { here, identities }, folder.as_str(), &options)?;
     let bodies: Vec<&Value> = built.objects.iter().map(|object| &object.value).collect();
     console.answer(&bodies, |_| built.to_yaml())?;
     Ok(Exit::Done)
@@ -61,6 +64,8 @@ impl From<Box<BuildError>> for Failure {
 struct Machine {
     /// The folder that people are in, below which they know files.
     here: Option<Utf8PathBuf>,
+    /// What encrypted files are opened with.
+    identities: Identities,
 }
 
 impl Files for Machine {
@@ -86,7 +91,11 @@ impl Files for Machine {
         }
         let mut bytes = Vec::new();
         file.take(MAX_FILE_SIZE).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        Ok(bytes)
+        match leeward_sops::open(path, &bytes, &self.identities) {
+            Ok(Opened::Plain) => Ok(bytes),
+            Ok(Opened::Decrypted(mut decrypted)) => Ok(std::mem::take(&mut *decrypted)),
+            Err(error) => Err(ReadError { message: error.problem.to_string(), missing: false }),
+        }
     }
 
     fn shown(&self, path: &str) -> String {

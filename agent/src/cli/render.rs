@@ -6,9 +6,10 @@
 
 use std::fmt::Write as _;
 
+use camino::Utf8PathBuf;
 use leeward_core::{
     model::Manifest,
-    render::{AppDefaults, Limits, RenderError, apps, folder, yaml::emit},
+    render::{AppDefaults, Decrypted, Limits, RenderError, apps, folder, yaml::emit},
 };
 use serde_json::Value;
 
@@ -19,13 +20,14 @@ use super::{
     exit::{Exit, Failure},
     kustomization,
 };
+use crate::age_keys::{self, AgeKeysError};
 
 pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&flags.path)?;
     if kustomization::is_in(&flags.path) {
         return kustomization::run(flags, console);
     }
-    let manifests = declared(&checkout)?;
+    let manifests = declared(&checkout, &flags.sops_age_key)?;
     let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
     console.answer(&bodies, |_| text(&manifests))?;
     if manifests.is_empty() {
@@ -36,10 +38,14 @@ pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit
 
 /// What the folder declares, app by app. The faults of every app are told, not
 /// only those of the first.
-fn declared(checkout: &Checkout) -> Result<Vec<Manifest>, Failure> {
+fn declared(checkout: &Checkout, age_key_files: &[Utf8PathBuf]) -> Result<Vec<Manifest>, Failure> {
+    // A key that cannot be used is the caller's mistake, whatever the files need.
+    let identities = age_keys::read(age_key_files)?;
+    let keys = || Ok(identities.clone());
     let (mut manifests, mut faults) = (Vec::new(), Vec::new());
     for app in apps(checkout, checkout.name(), &AppDefaults::default())? {
-        match folder(&checkout.below(&app.path)?, &Limits::default()) {
+        let below = checkout.below(&app.path)?;
+        match folder(&Decrypted::new(&below, &keys), &Limits::default()) {
             Ok(rendered) => manifests.extend(rendered),
             Err(error) => faults.extend(error.faults),
         }
@@ -56,6 +62,17 @@ fn text(manifests: &[Manifest]) -> String {
         let _ = write!(text, "---\n# {}\n{}", manifest.origin, emit::document(&manifest.body));
     }
     text
+}
+
+impl From<AgeKeysError> for Failure {
+    fn from(error: AgeKeysError) -> Self {
+        let exit = match &error {
+            AgeKeysError::Unreadable { .. } => Exit::NoInput,
+            AgeKeysError::Exposed { .. } => Exit::NoPermission,
+            AgeKeysError::Unusable { .. } => Exit::BadInput,
+        };
+        Self::new(exit, error.to_string())
+    }
 }
 
 /// All that is wrong with the folder, one line each.

@@ -8,7 +8,7 @@ use leeward_core::model::{Heal, parse_duration, parse_size};
 
 use super::{
     ApplyConfig, ClusterConfig, Config, ControlConfig, HttpConfig, LogConfig, LogFormat,
-    ReportConfig, SourceConfig, StoreConfig, TlsFiles,
+    ReportConfig, SopsConfig, SourceConfig, StoreConfig, TlsFiles,
     error::{Origin, Problem},
     layers::{Raw, Settings, Sources},
     source,
@@ -34,6 +34,8 @@ pub(super) fn check(
     let source = checker.source(cluster.as_ref().map(|c| c.name.as_str()), &labels);
     let store = checker.store();
     let apply = checker.apply();
+    let sops =
+        checker.files("sops.age_key_files").map(|age_key_files| SopsConfig { age_key_files });
     let report = checker.report();
     let http = checker.http();
     let control = checker.file("control.socket").map(|socket| ControlConfig { socket });
@@ -41,18 +43,19 @@ pub(super) fn check(
         checker.wrong("control.socket", "the path of a socket");
     }
     let log = checker.log();
-    match (cluster, source, store, apply, report, http, control, log) {
+    match (cluster, source, store, apply, sops, report, http, control, log) {
         (
             Some(cluster),
             Some(source),
             Some(store),
             Some(apply),
+            Some(sops),
             Some(report),
             Some(http),
             Some(control),
             Some(log),
         ) if checker.problems.is_empty() => {
-            Ok(Config { cluster, source, store, apply, report, http, control, log })
+            Ok(Config { cluster, source, store, apply, sops, report, http, control, log })
         }
         _ => Err(checker.problems),
     }
@@ -314,6 +317,23 @@ impl Checker<'_> {
 
     fn file(&mut self, name: &str) -> Option<Utf8PathBuf> {
         self.text(name).map(Utf8PathBuf::from)
+    }
+
+    /// Files of a list; none when it is unset.
+    fn files(&mut self, name: &str) -> Option<Vec<Utf8PathBuf>> {
+        let Some(setting) = self.settings.keys.get(name) else { return Some(Vec::new()) };
+        let texts: Vec<&str> = match &setting.raw {
+            Raw::List(texts) => texts.iter().map(String::as_str).collect(),
+            Raw::Loose(text) => {
+                text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
+            }
+            _ => vec![""],
+        };
+        if texts.iter().any(|text| text.is_empty() || text.contains(char::is_control)) {
+            self.wrong(name, "a list of paths such as `[\"/etc/leeward/age.key\"]`");
+            return None;
+        }
+        Some(texts.into_iter().map(Utf8PathBuf::from).collect())
     }
 
     /// Notes what a parser says of a value, which repeats the value itself.

@@ -22,6 +22,8 @@ pub enum Kind {
     Address,
     /// A table of texts.
     Labels,
+    /// A list of files.
+    Files,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Self::Choice(_) => "choice",
             Self::Address => "address:port",
             Self::Labels => "table of texts",
+            Self::Files => "list of paths",
         }
     }
 }
@@ -225,6 +228,12 @@ pub const KEYS: &[Key] = &[
         Kind::Share,
         Value("0.3"),
         "… and more than this share of the app.",
+    ),
+    key(
+        "sops.age_key_files",
+        Kind::Files,
+        Unset("encrypted files are refused"),
+        "Files of `age-keygen` with the keys that open files encrypted with SOPS, such as `[\"/etc/leeward/age.key\"]`; in the environment with commas between them. Not readable by every user. Read again at every use.",
     ),
     key(
         "report.url",

@@ -24,7 +24,7 @@ use layers::Merged;
 pub use layers::Sources;
 pub use model::{
     ApplyConfig, ClusterConfig, Config, ControlConfig, HttpConfig, LogConfig, LogFormat, Reference,
-    ReportConfig, SourceConfig, StoreConfig, TlsFiles,
+    ReportConfig, SopsConfig, SourceConfig, StoreConfig, TlsFiles,
 };
 pub use read::{DEFAULT_PATH, Invocation};
 

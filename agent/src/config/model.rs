@@ -11,6 +11,7 @@ pub struct Config {
     pub source: SourceConfig,
     pub store: StoreConfig,
     pub apply: ApplyConfig,
+    pub sops: SopsConfig,
     /// `None`: reports stay in the outbox until somebody configures a receiver.
     pub report: Option<ReportConfig>,
     pub http: HttpConfig,
@@ -78,6 +79,13 @@ pub struct ApplyConfig {
     pub soak: Duration,
     pub prune_max_objects: u32,
     pub prune_max_share: f64,
+}
+
+/// Of encrypted files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SopsConfig {
+    /// Read again at every use.
+    pub age_key_files: Vec<Utf8PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -115,6 +115,7 @@ fn schema_of(key: &Key) -> Value {
             "minimum": 0,
         }),
         Kind::Choice(words) => json!({ "enum": words }),
+        Kind::Files => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Labels => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     };
     schema["description"] = json!(key.doc);

@@ -1,7 +1,7 @@
 //! Files in, manifests out; pure, and within budgets.
 //!
 //! [`apps`] reads `leeward.yaml`, [`folder`] renders the folder of one app, plain
-//! or with kustomizations. Both
+//! or with kustomizations, of which [`Decrypted`] opens the encrypted files. All
 //! read through [`Files`], name every fault with its place, and refuse rather
 //! than guess: what is rendered here is what will exist.
 
@@ -11,16 +11,20 @@ mod ignore;
 mod kustomization;
 mod object;
 mod plain;
+mod sealed;
 mod tree;
 
 use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, apps};
 pub use plain::{IGNORE_FILE, Limits, folder};
+pub use sealed::Decrypted;
 pub use tree::{TreeFiles, subtree};
 
 /// The tree that manifests are read into is the kustomizer's, so that both read alike.
 pub use leeward_kustomize::yaml;
+/// The age keys that encrypted files are opened with.
+pub use leeward_sops::{Identities, IdentityError};
 
 use crate::model::{Manifest, ObjectFault};
 
@@ -36,6 +40,12 @@ pub trait Files {
     /// folder as part of a larger one.
     fn shown(&self, path: &str) -> String {
         path.to_owned()
+    }
+
+    /// Whether the file was decrypted to something that nobody may be shown; of
+    /// the empty path, whether any was.
+    fn reveals(&self, _path: &str) -> bool {
+        false
     }
 }
 
