@@ -144,13 +144,17 @@ impl BuildError {
     fn write_message(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.problem)?;
         let own = self.place.as_ref().map(|place| place.file.as_str());
-        let mut chain = self.chain.iter().filter(|file| Some(file.as_str()) != own);
-        if let Some(first) = chain.next() {
-            write!(f, " (in {first}")?;
-            for file in chain {
-                write!(f, ", used by {file}")?;
+        let is_own = |file: &&String| own == Some(file.as_str());
+        // The place says already where it is.
+        let mut word = if self.chain.iter().any(|file| is_own(&file)) { "used by" } else { "in" };
+        let mut others = self.chain.iter().filter(|file| !is_own(file)).peekable();
+        if others.peek().is_some() {
+            write!(f, " (")?;
+            while let Some(file) = others.next() {
+                let comma = if others.peek().is_some() { ", " } else { ")" };
+                write!(f, "{word} {file}{comma}")?;
+                word = "used by";
             }
-            write!(f, ")")?;
         }
         Ok(())
     }

@@ -156,14 +156,24 @@ impl<'s, 'f> Loader<'s, 'f> {
 
     /// Reads configuration, the last of equal keys counting. Only the first document does.
     pub(crate) fn parse(&self, loaded: &Loaded) -> Outcome<Option<Node>> {
-        parse(&loaded.bytes, self.session.budget.limits.yaml)
+        parse(&loaded.bytes, Duplicates::LastWins, self.session.budget.limits.yaml)
+            .map_err(|error| error.at(&loaded.file, None))
+    }
+
+    /// Reads configuration in which no key may stand twice.
+    pub(crate) fn parse_strictly(&self, loaded: &Loaded) -> Outcome<Option<Node>> {
+        parse(&loaded.bytes, Duplicates::Refused, self.session.budget.limits.yaml)
             .map_err(|error| error.at(&loaded.file, None))
     }
 }
 
-pub(crate) fn parse(bytes: &[u8], limits: yaml::Limits) -> Outcome<Option<Node>> {
+pub(crate) fn parse(
+    bytes: &[u8],
+    duplicates: Duplicates,
+    limits: yaml::Limits,
+) -> Outcome<Option<Node>> {
     let documents = Documents::new(bytes, Dialect::Kubernetes, limits)?;
-    match documents.with_duplicates(Duplicates::LastWins).next() {
+    match documents.with_duplicates(duplicates).next() {
         None => Ok(None),
         Some(Ok(node)) => Ok(Some(node)),
         Some(Err(errors)) => Err(errors

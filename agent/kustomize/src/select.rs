@@ -160,15 +160,24 @@ fn requirements(selector: &str) -> Outcome<Vec<Requirement>> {
     Ok(found)
 }
 
+/// What may be the value of a label.
+fn is_label_value(value: &str) -> bool {
+    let is_end = |c: char| c.is_ascii_alphanumeric();
+    value.len() <= 63
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && (value.is_empty() || (value.starts_with(is_end) && value.ends_with(is_end)))
+}
+
 fn requirement(part: &str) -> Option<Requirement> {
     let build = |key: &str, operator, values: Vec<&str>| {
         let key = key.trim();
         let is_key =
             !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-        is_key.then(|| Requirement {
+        let values: Vec<&str> = values.into_iter().map(str::trim).collect();
+        (is_key && values.iter().all(|value| is_label_value(value))).then(|| Requirement {
             key: key.to_owned(),
             operator,
-            values: values.into_iter().map(|value| value.trim().to_owned()).collect(),
+            values: values.into_iter().map(str::to_owned).collect(),
         })
     };
     if let Some(key) = part.strip_prefix('!') {

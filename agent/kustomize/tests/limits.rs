@@ -146,6 +146,6 @@ fn a_cycle_is_named() {
     ]);
     assert_eq!(
         error.to_string(),
-        "b/kustomization.yaml:1:13: cycle: a contains a, which refers to it (in a/kustomization.yaml, used by kustomization.yaml)"
+        "b/kustomization.yaml:1:13: cycle: a contains a, which refers to it (used by a/kustomization.yaml, used by kustomization.yaml)"
     );
 }

@@ -136,7 +136,8 @@ fn time(scalar: &Scalar) -> Option<String> {
     if !is_plain && scalar.tag != Tag::Timestamp {
         return None;
     }
-    let node = Node { mark: Mark::default(), content: Content::Scalar(scalar.clone()) };
+    let content = Content::Scalar(scalar.clone());
+    let node = Node { mark: Mark::default(), flow: false, content };
     let read = node.into_json(Dialect::Kustomize).ok()?;
     read.as_str().filter(|text| *text != scalar.text || is_rfc3339(text)).map(str::to_owned)
 }

@@ -139,12 +139,12 @@ pub(super) struct PauseFlags {
 pub(super) struct RenderFlags {
     /// The folder that `source.path` would name, or any with a kustomization
     pub(super) path: Utf8PathBuf,
-    /// The order of what a kustomization builds to, unless it has `sortOptions`
-    #[arg(long, value_enum, default_value = "legacy", value_name = "ORDER")]
-    pub(super) reorder: Reorder,
-    /// Which files a kustomization may read: those below its own folder, or all
-    #[arg(long, value_enum, default_value = "root", value_name = "FILES")]
-    pub(super) load_restrictor: LoadRestrictor,
+    /// The order of what a kustomization builds to, unless it has `sortOptions` [default: legacy]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub(super) reorder: Option<Reorder>,
+    /// Which files a kustomization may read: those below its own folder, or all [default: root]
+    #[arg(long, value_enum, value_name = "FILES")]
+    pub(super) load_restrictor: Option<LoadRestrictor>,
     /// File of `age-keygen` with keys that open files encrypted with SOPS; can be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) sops_age_key: Vec<Utf8PathBuf>,

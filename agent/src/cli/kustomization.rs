@@ -32,12 +32,12 @@ pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit
     let here = Utf8PathBuf::from(".").canonicalize_utf8().ok();
     let options = Options {
         restrictor: match flags.load_restrictor {
-            arguments::LoadRestrictor::Root => LoadRestrictor::Root,
-            arguments::LoadRestrictor::None => LoadRestrictor::None,
+            None | Some(arguments::LoadRestrictor::Root) => LoadRestrictor::Root,
+            Some(arguments::LoadRestrictor::None) => LoadRestrictor::None,
         },
         reorder: match flags.reorder {
-            arguments::Reorder::None => Reorder::None,
-            arguments::Reorder::Legacy => Reorder::Legacy,
+            Some(arguments::Reorder::None) => Reorder::None,
+            None | Some(arguments::Reorder::Legacy) => Reorder::Legacy,
         },
         ..Options::default()
     };
@@ -52,9 +52,9 @@ impl From<Box<BuildError>> for Failure {
     fn from(error: Box<BuildError>) -> Self {
         let failure = Self::new(Exit::BadInput, error.to_string());
         match error.problem {
-            Problem::NoKustomization { .. } => {
-                failure.with_hint("a folder that a kustomization refers to needs one of its own")
-            }
+            Problem::NoKustomization { .. } if error.place.is_none() => failure.with_hint(
+                "without --reorder and --load-restrictor, a plain folder is rendered too",
+            ),
             _ => failure,
         }
     }

@@ -24,7 +24,9 @@ use crate::age_keys::{self, AgeKeysError};
 
 pub(super) fn run(flags: &RenderFlags, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&flags.path)?;
-    if kustomization::is_in(&flags.path) {
+    // The flags are about kustomizations: with them, a folder without one is an error.
+    let wants_one = flags.reorder.is_some() || flags.load_restrictor.is_some();
+    if wants_one || kustomization::is_in(&flags.path) {
         return kustomization::run(flags, console);
     }
     let manifests = declared(&checkout, &flags.sops_age_key)?;

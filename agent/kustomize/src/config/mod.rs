@@ -143,7 +143,11 @@ impl Config {
             for path in paths {
                 let loaded = loader.load(field, &path.text);
                 let loaded = loaded.map_err(|error| error.at(file, Some(path.mark)))?;
-                let Some(document) = loader.parse(&loaded)? else { continue };
+                let document = match field {
+                    "crds" => loader.parse(&loaded)?,
+                    _ => loader.parse_strictly(&loaded)?,
+                };
+                let Some(document) = document else { continue };
                 let more = match field {
                     "crds" => crds::read(&document),
                     _ => Table::of(&document, "", CONFIGURATION)

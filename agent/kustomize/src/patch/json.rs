@@ -36,7 +36,7 @@ type Step<T> = Result<T, String>;
 impl JsonPatch {
     pub(crate) fn read(bytes: &[u8], limits: yaml::Limits) -> Result<Self, NotJson> {
         let plain = |error| NotJson { error, looks_like_one: false };
-        let document = parse(bytes, limits).map_err(plain)?;
+        let document = parse(bytes, yaml::Duplicates::LastWins, limits).map_err(plain)?;
         let Some(Node { content: Content::Sequence(items), .. }) = document else {
             return Err(plain(super::problem("", "a JSON patch is a list of operations")));
         };

@@ -127,7 +127,7 @@ fn known_shape<'s>(
 /// What the patch says nothing about. Upstream walks through it all the same:
 /// keys without a value go, and items of a list that share a key become one.
 fn untouched(schema: &Schema, shape: Shape<'_>, dest: Node) -> Outcome {
-    let mark = dest.mark;
+    let (mark, flow) = (dest.mark, dest.flow);
     match dest.content {
         Content::Scalar(ref scalar) if scalar.is_null() && scalar.text.is_empty() => {
             Outcome::Nothing
@@ -144,14 +144,14 @@ fn untouched(schema: &Schema, shape: Shape<'_>, dest: Node) -> Outcome {
                     kept.push(entry);
                 }
             }
-            Outcome::Kept(Node { mark, content: Content::Mapping(kept) })
+            Outcome::Kept(Node { mark, flow, content: Content::Mapping(kept) })
         }
         Content::Sequence(items) => {
             let items = match shape {
                 Shape::List(keys) => list::untouched(schema, shape, keys, items),
                 _ => items,
             };
-            Outcome::Kept(Node { mark, content: Content::Sequence(items) })
+            Outcome::Kept(Node { mark, flow, content: Content::Sequence(items) })
         }
     }
 }
@@ -192,7 +192,7 @@ fn added(schema: &Schema, shape: Shape<'_>, mut patch: Node) -> Merged<Outcome> 
 }
 
 fn both(schema: &Schema, shape: Shape<'_>, dest: Node, mut patch: Node) -> Merged<Outcome> {
-    let mark = dest.mark;
+    let (mark, flow) = (dest.mark, dest.flow);
     match (dest.content, &mut patch.content) {
         (Content::Scalar(_), Content::Scalar(_)) => Ok(Outcome::Replaced(patch)),
         (Content::Mapping(entries), Content::Mapping(_)) => {
@@ -201,7 +201,7 @@ fn both(schema: &Schema, shape: Shape<'_>, dest: Node, mut patch: Node) -> Merge
                 Directive::Replace => return added(schema, shape, patch),
                 Directive::Merge => {}
             }
-            let dest = Node { mark, content: Content::Mapping(entries) };
+            let dest = Node { mark, flow, content: Content::Mapping(entries) };
             mappings(schema, shape, dest, patch).map(Outcome::Kept)
         }
         (Content::Sequence(items), Content::Sequence(patches)) => {
@@ -209,11 +209,11 @@ fn both(schema: &Schema, shape: Shape<'_>, dest: Node, mut patch: Node) -> Merge
             let patches = std::mem::take(patches);
             let merged = list::both(schema, shape, keys, items, patches)?;
             Ok(merged.map_or(Outcome::Nothing, |items| {
-                Outcome::Kept(Node { mark, content: Content::Sequence(items) })
+                Outcome::Kept(Node { mark, flow, content: Content::Sequence(items) })
             }))
         }
         (dest, _) => {
-            let dest = Node { mark, content: dest };
+            let dest = Node { mark, flow, content: dest };
             let message = format!("{} cannot be merged into {}", kind(&patch), kind(&dest));
             Err(Conflict::new(message))
         }

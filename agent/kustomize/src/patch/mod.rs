@@ -36,7 +36,9 @@ impl LoadedPatch {
     pub(crate) fn load(loader: &Loader<'_, '_>, patch: &Patch) -> Outcome<Self> {
         let inline = patch.inline.trim();
         let (bytes, name, file) = match (inline.is_empty(), patch.path.is_empty()) {
-            (true, true) => return Err(problem("", "one of patch and path must be there")),
+            (true, true) => {
+                return Err(problem("without content", "one of patch and path must be there"));
+            }
             (false, false) => {
                 return Err(problem(&patch.path, "patch and path exclude each other"));
             }
@@ -276,5 +278,5 @@ fn in_patch(error: &crate::BuildError, name: &str, file: &str) -> Box<crate::Bui
 /// The first line of an inline patch.
 fn inline_name(patch: &str) -> String {
     let first = patch.lines().next().unwrap_or_default();
-    format!("{first:?}")
+    format!("`{first}`")
 }

@@ -1,7 +1,5 @@
 //! Replacements within JSON or YAML that is the text of a field.
 
-use serde_json::Value;
-
 use super::{
     path::{Make, look_up, visit},
     write_value,
@@ -10,7 +8,7 @@ use crate::{
     budget::{Budget, weigh},
     error::Outcome,
     json::go_json,
-    yaml::{Content, Dialect, Documents, Node, edit, emit},
+    yaml::{Dialect, Documents, Node, edit, restyle},
 };
 
 /// Writes behind the first scalar on the path that holds a document. Whether
@@ -63,82 +61,9 @@ fn find(object: &Node, path: &[String], budget: &Budget) -> Option<(usize, Node)
 /// In the notation that it had.
 fn serialise(document: Node, original: &str) -> Option<String> {
     if !original.trim_start().starts_with(['{', '[']) {
-        return Some(yaml(&document));
+        return Some(restyle::document(&document).trim().to_owned());
     }
     let value = document.into_json(Dialect::Kustomize).ok()?;
     let is_pretty = original.contains('\n') && original.contains("  ");
     Some(go_json(&value, is_pretty.then_some(0)))
-}
-
-/// YAML in the order that it had. Comments are lost.
-fn yaml(document: &Node) -> String {
-    let mut text = String::new();
-    block(document, 0, &mut text);
-    text.trim().to_owned()
-}
-
-fn block(node: &Node, indent: usize, text: &mut String) {
-    match &node.content {
-        Content::Mapping(entries) if !entries.is_empty() => {
-            for (at, entry) in entries.iter().enumerate() {
-                if at > 0 {
-                    text.extend(std::iter::repeat_n(' ', indent));
-                }
-                text.push_str(emit::document(&Value::String(entry.key.clone())).trim_end());
-                text.push(':');
-                child(&entry.value, indent, text);
-            }
-        }
-        Content::Sequence(items) if !items.is_empty() => {
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    text.extend(std::iter::repeat_n(' ', indent));
-                }
-                text.push_str("- ");
-                block(item, indent + 2, text);
-            }
-        }
-        _ => leaf(node, indent, text),
-    }
-}
-
-fn child(node: &Node, indent: usize, text: &mut String) {
-    let deeper = if node.is_mapping() { indent + 2 } else { indent };
-    if node.as_scalar().is_some() || node.is_blank() {
-        text.push(' ');
-        leaf(node, indent, text);
-    } else {
-        text.push('\n');
-        text.extend(std::iter::repeat_n(' ', deeper));
-        block(node, deeper, text);
-    }
-}
-
-fn leaf(node: &Node, indent: usize, text: &mut String) {
-    let written = match &node.content {
-        Content::Mapping(_) => "{}".to_owned(),
-        Content::Sequence(_) => "[]".to_owned(),
-        Content::Scalar(scalar)
-            if scalar.style != crate::yaml::Style::Plain && !scalar.text.contains('\n') =>
-        {
-            format!("{:?}", scalar.text)
-        }
-        Content::Scalar(scalar) if scalar.is_text() && scalar.tag != crate::yaml::Tag::None => {
-            emit::document(&Value::String(scalar.text.clone())).trim_end().to_owned()
-        }
-        Content::Scalar(scalar) if scalar.text.contains('\n') => {
-            emit::document(&Value::String(scalar.text.clone())).trim_end().to_owned()
-        }
-        Content::Scalar(scalar) => scalar.text.clone(),
-    };
-    let mut lines = written.split('\n');
-    text.push_str(lines.next().unwrap_or_default());
-    for line in lines {
-        text.push('\n');
-        if !line.is_empty() {
-            text.extend(std::iter::repeat_n(' ', indent));
-            text.push_str(line);
-        }
-    }
-    text.push('\n');
 }

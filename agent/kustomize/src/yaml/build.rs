@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
+use granit_parser::{
+    ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput, StructureStyle,
+};
 
 use super::{
     Content, Dialect, Entry, Limits, Mark, Node, Problem, Scalar, Style, Tag, YamlError,
@@ -122,19 +124,22 @@ impl<'t> Documents<'t> {
                         text.truncate(text.trim_end_matches('\n').len());
                     }
                     let scalar = Scalar { text, style, tag };
-                    let node = Node { mark, content: Content::Scalar(scalar) };
+                    let node = Node { mark, flow: false, content: Content::Scalar(scalar) };
                     self.close(&mut tree, node, anchor)?;
                 }
-                Event::SequenceStart(_, anchor, tag) => {
+                Event::SequenceStart(style, anchor, tag) => {
                     tree.tag(tag.as_deref(), mark, Shape::Sequence);
                     self.pay(Size { nodes: 1, text: 0, depth: 1 }, &tree, mark)?;
-                    tree.open.push(Open { mark, anchor, items: Items::Sequence(Vec::new()) });
+                    let flow = style == StructureStyle::Flow;
+                    let items = Items::Sequence(Vec::new());
+                    tree.open.push(Open { mark, flow, anchor, items });
                 }
-                Event::MappingStart(_, anchor, tag) => {
+                Event::MappingStart(style, anchor, tag) => {
                     tree.tag(tag.as_deref(), mark, Shape::Mapping);
                     self.pay(Size { nodes: 1, text: 0, depth: 1 }, &tree, mark)?;
                     let items = Items::Mapping { entries: UniqueEntries::default(), key: None };
-                    tree.open.push(Open { mark, anchor, items });
+                    let flow = style == StructureStyle::Flow;
+                    tree.open.push(Open { mark, flow, anchor, items });
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
                     let Some(open) = tree.open.pop() else { continue };
@@ -142,7 +147,7 @@ impl<'t> Documents<'t> {
                         Items::Sequence(items) => Content::Sequence(items),
                         Items::Mapping { entries, .. } => Content::Mapping(entries.into_vec()),
                     };
-                    let node = Node { mark: open.mark, content };
+                    let node = Node { mark: open.mark, flow: open.flow, content };
                     self.close(&mut tree, node, open.anchor)?;
                 }
                 Event::Alias(anchor) => {
@@ -150,7 +155,7 @@ impl<'t> Documents<'t> {
                         return Err(Problem::RecursiveAnchor.at(mark));
                     };
                     self.spent = self.afford(*size, &tree, mark)?;
-                    let node = Node { mark, content: node.content.clone() };
+                    let node = Node { mark, ..node.clone() };
                     tree.add(node, self.dialect, self.duplicates);
                 }
                 // Presentation only; the options switch most of it off.
@@ -239,6 +244,7 @@ struct Tree {
 /// A collection whose end has not been seen.
 struct Open {
     mark: Mark,
+    flow: bool,
     anchor: usize,
     items: Items,
 }
@@ -390,7 +396,8 @@ fn measure(node: &Node) -> Size {
 fn style(style: ScalarStyle) -> Style {
     match style {
         ScalarStyle::Plain => Style::Plain,
-        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
+        ScalarStyle::SingleQuoted => Style::Single,
+        ScalarStyle::DoubleQuoted => Style::Quoted,
         ScalarStyle::Literal => Style::Literal,
         ScalarStyle::Folded => Style::Folded,
     }

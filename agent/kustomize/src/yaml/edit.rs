@@ -15,15 +15,15 @@ impl Node {
 
     pub fn scalar(text: impl Into<String>, style: Style, tag: Tag) -> Self {
         let scalar = Scalar { text: text.into(), style, tag };
-        Self { mark: Mark::default(), content: Content::Scalar(scalar) }
+        Self { mark: Mark::default(), flow: false, content: Content::Scalar(scalar) }
     }
 
     pub fn mapping() -> Self {
-        Self { mark: Mark::default(), content: Content::Mapping(Vec::new()) }
+        Self { mark: Mark::default(), flow: false, content: Content::Mapping(Vec::new()) }
     }
 
     pub fn sequence(items: Vec<Node>) -> Self {
-        Self { mark: Mark::default(), content: Content::Sequence(items) }
+        Self { mark: Mark::default(), flow: false, content: Content::Sequence(items) }
     }
 
     /// What JSON says, every value placed where it belongs.
@@ -48,7 +48,7 @@ impl Node {
                 Content::Mapping(map.iter().map(entry).collect())
             }
         };
-        Self { mark, content }
+        Self { mark, flow: false, content }
     }
 
     pub fn is_mapping(&self) -> bool {

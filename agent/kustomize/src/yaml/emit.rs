@@ -18,7 +18,7 @@ const SIMPLE_KEY_MAX: usize = 128;
 
 /// One document, without `---`, with a line break at the end.
 pub fn document(value: &Value) -> String {
-    let mut emitter = Emitter { text: String::new(), column: 0 };
+    let mut emitter = Emitter::new(FOLD_COLUMN);
     emitter.value(value, 0, Place::Root);
     if emitter.column > 0 {
         emitter.line_break();
@@ -56,13 +56,19 @@ enum Style {
     Literal,
 }
 
-struct Emitter {
-    text: String,
+pub(super) struct Emitter {
+    pub(super) text: String,
     /// In characters.
-    column: usize,
+    pub(super) column: usize,
+    /// Behind this column a line is folded at the next single space.
+    fold_column: usize,
 }
 
 impl Emitter {
+    pub(super) fn new(fold_column: usize) -> Self {
+        Self { text: String::new(), column: 0, fold_column }
+    }
+
     /// `indent` is that of the mapping or sequence around the value.
     fn value(&mut self, value: &Value, indent: usize, place: Place) {
         match value {
@@ -132,13 +138,13 @@ impl Emitter {
         }
     }
 
-    fn plain(&mut self, text: &str, indent: usize, may_fold: bool) {
+    pub(super) fn plain(&mut self, text: &str, indent: usize, may_fold: bool) {
         let mut characters = text.chars().peekable();
         let mut spaces = false;
         while let Some(c) = characters.next() {
             if c == ' ' {
                 let next_is_space = characters.peek() == Some(&' ');
-                if may_fold && !spaces && self.column > FOLD_COLUMN && !next_is_space {
+                if may_fold && !spaces && self.column > self.fold_column && !next_is_space {
                     self.new_line(indent);
                 } else {
                     self.push(c);
@@ -151,7 +157,7 @@ impl Emitter {
         }
     }
 
-    fn single(&mut self, text: &str, indent: usize, may_fold: bool) {
+    pub(super) fn single(&mut self, text: &str, indent: usize, may_fold: bool) {
         self.push('\'');
         let (mut spaces, mut breaks) = (false, false);
         let mut characters = text.char_indices().peekable();
@@ -159,7 +165,8 @@ impl Emitter {
             if c == ' ' {
                 let next_is_space = characters.peek().is_some_and(|(_, next)| *next == ' ');
                 let inside = at > 0 && at + 1 < text.len();
-                if may_fold && !spaces && self.column > FOLD_COLUMN && inside && !next_is_space {
+                if may_fold && !spaces && self.column > self.fold_column && inside && !next_is_space
+                {
                     self.new_line(indent);
                 } else {
                     self.push(c);
@@ -185,14 +192,14 @@ impl Emitter {
         self.push('\'');
     }
 
-    fn double(&mut self, text: &str, indent: usize, may_fold: bool) {
+    pub(super) fn double(&mut self, text: &str, indent: usize, may_fold: bool) {
         self.push('"');
         let mut spaces = false;
         let mut characters = text.char_indices().peekable();
         while let Some((at, c)) = characters.next() {
             if c == ' ' {
                 let inside = at > 0 && at + 1 < text.len();
-                if may_fold && !spaces && self.column > FOLD_COLUMN && inside {
+                if may_fold && !spaces && self.column > self.fold_column && inside {
                     self.new_line(indent);
                     if characters.peek().is_some_and(|(_, next)| *next == ' ') {
                         self.push('\\');
@@ -213,7 +220,7 @@ impl Emitter {
         self.push('"');
     }
 
-    fn literal(&mut self, text: &str, indent: usize) {
+    pub(super) fn literal(&mut self, text: &str, indent: usize) {
         self.push('|');
         if text.starts_with([' ', '\n', '\u{85}', '\u{2028}', '\u{2029}', '\r']) {
             self.push('2');
@@ -240,17 +247,17 @@ impl Emitter {
         }
     }
 
-    fn push(&mut self, c: char) {
+    pub(super) fn push(&mut self, c: char) {
         self.text.push(c);
         self.column += 1;
     }
 
-    fn raw(&mut self, text: &str) {
+    pub(super) fn raw(&mut self, text: &str) {
         self.text.push_str(text);
         self.column += text.chars().count();
     }
 
-    fn line_break(&mut self) {
+    pub(super) fn line_break(&mut self) {
         self.break_with('\n');
     }
 
@@ -260,7 +267,7 @@ impl Emitter {
     }
 
     /// A line of its own, unless one has just begun (behind a literal).
-    fn new_line(&mut self, indent: usize) {
+    pub(super) fn new_line(&mut self, indent: usize) {
         if self.column > 0 {
             self.line_break();
         }
@@ -365,14 +372,14 @@ pub(super) fn is_sexagesimal(text: &str) -> bool {
 }
 
 /// Which styles can hold a text.
-struct Scan {
-    plain: bool,
-    single: bool,
-    literal: bool,
+pub(super) struct Scan {
+    pub(super) plain: bool,
+    pub(super) single: bool,
+    pub(super) literal: bool,
 }
 
 impl Scan {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         if text.is_empty() {
             return Self { plain: true, single: true, literal: false };
         }

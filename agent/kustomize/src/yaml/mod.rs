@@ -15,6 +15,7 @@ mod fold;
 mod json;
 mod number;
 mod resolve;
+pub mod restyle;
 mod timestamp;
 mod unique;
 
@@ -64,6 +65,8 @@ impl fmt::Display for Mark {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub mark: Mark,
+    /// A collection that was written in braces or brackets.
+    pub flow: bool,
     pub content: Content,
 }
 
@@ -95,6 +98,8 @@ pub struct Scalar {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     Plain,
+    Single,
+    /// Within double quotes.
     Quoted,
     Literal,
     Folded,
@@ -187,7 +192,7 @@ impl Node {
     /// A text that stands nowhere in a file, placed where it belongs.
     pub fn text_at(text: &str, mark: Mark) -> Self {
         let scalar = Scalar { text: text.to_owned(), style: Style::Quoted, tag: Tag::None };
-        Self { mark, content: Content::Scalar(scalar) }
+        Self { mark, flow: false, content: Content::Scalar(scalar) }
     }
 
     /// The value of a key; `None` also when this is not a mapping.

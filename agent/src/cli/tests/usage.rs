@@ -336,7 +336,7 @@ fn a_kustomization_is_answered_with_what_kustomize_build_prints() {
     exit 65
     --- stdout
     --- stderr
-    error: …/base/kustomization.yaml:1:21: …/shared.yaml is not in or below …/base: move it there, or allow it with `--load-restrictor none` (in …/prod/kustomization.yaml)
+    error: …/base/kustomization.yaml:1:21: …/shared.yaml is not in or below …/base: move it there, or allow it with `--load-restrictor none` (used by …/prod/kustomization.yaml)
     ");
 }
 

@@ -193,7 +193,7 @@ fn declared_apps(
     });
     reader.required(&root, "kind", |reader, node, path| reader.one_of(node, path, &[("Apps", ())]));
     let items = reader.required(&root, "apps", Reader::items).unwrap_or_default();
-    if let Some(Node { mark, content: Content::Sequence(list) }) = document.get("apps")
+    if let Some(Node { mark, content: Content::Sequence(list), .. }) = document.get("apps")
         && list.is_empty()
     {
         let message = "apps names no app: remove the file to make the whole folder one app";

@@ -222,9 +222,9 @@ fn what_a_kustomization_lacks_is_named_with_the_way_to_it() {
             ("wrong/kustomization.yaml", "resources: []\nnamePrefx: a"),
         ]),
         @r"
-    outside/../../base is outside of what has been fetched: only the configured path is fetched yet (in outside/kustomization.yaml)
-    no such file or folder: overlay/base/x.yaml (in overlay/base/kustomization.yaml, used by overlay/kustomization.yaml)
-    resources refers to https://example.com/x.yaml, which is remote: hydrate it in CI, or vendor it into this repository (in remote/kustomization.yaml)
+    outside/kustomization.yaml:1:13: outside/../../base is outside of what has been fetched: only the configured path is fetched yet
+    overlay/base/kustomization.yaml:1:13: no such file or folder: overlay/base/x.yaml (used by overlay/kustomization.yaml)
+    remote/kustomization.yaml:1:13: resources refers to https://example.com/x.yaml, which is remote: hydrate it in CI, or vendor it into this repository
     wrong/kustomization.yaml:2:1: namePrefx: no such field
     "
     );

@@ -1,0 +1,144 @@
+//! A tree as YAML in the notation that it was read in: order, braces, quotes.
+//!
+//! Upstream writes so (with go-yaml 3) where a text within an object is YAML.
+//! Lines are not folded, and comments are lost.
+
+use super::{
+    Content, Dialect, Node, Resolved, Scalar, Style, Tag,
+    emit::{Emitter, Scan},
+    timestamp,
+};
+
+/// One document, without `---`.
+pub fn document(node: &Node) -> String {
+    let mut emitter = Emitter::new(usize::MAX);
+    block(&mut emitter, node, 0);
+    if emitter.column > 0 {
+        emitter.line_break();
+    }
+    emitter.text
+}
+
+/// A value whose first line has begun.
+fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
+    match &node.content {
+        Content::Mapping(entries) if !entries.is_empty() && !node.flow => {
+            for (at, entry) in entries.iter().enumerate() {
+                if at > 0 {
+                    emitter.new_line(indent);
+                }
+                key(emitter, &entry.key);
+                emitter.push(':');
+                let value = &entry.value;
+                let says_nothing = value
+                    .as_scalar()
+                    .is_some_and(|scalar| scalar.style == Style::Plain && scalar.text.is_empty());
+                if says_nothing && value.is_nothing() {
+                    continue;
+                }
+                if value.flow || value.is_blank() || value.as_scalar().is_some() {
+                    emitter.push(' ');
+                    block(emitter, value, indent);
+                } else {
+                    // The dashes of a list stand under the key.
+                    let deeper = if value.is_mapping() { indent + 2 } else { indent };
+                    emitter.new_line(deeper);
+                    block(emitter, value, deeper);
+                }
+            }
+        }
+        Content::Sequence(items) if !items.is_empty() && !node.flow => {
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    emitter.new_line(indent);
+                }
+                emitter.raw("- ");
+                block(emitter, item, indent + 2);
+            }
+        }
+        Content::Scalar(scalar) => self::scalar(emitter, scalar, indent + 2, false),
+        Content::Mapping(_) | Content::Sequence(_) => flow(emitter, node),
+    }
+}
+
+/// A value in braces or brackets, all on one line.
+fn flow(emitter: &mut Emitter, node: &Node) {
+    match &node.content {
+        Content::Scalar(scalar) => self::scalar(emitter, scalar, 0, true),
+        Content::Sequence(items) => {
+            emitter.push('[');
+            for (at, item) in items.iter().enumerate() {
+                emitter.raw(if at > 0 { ", " } else { "" });
+                flow(emitter, item);
+            }
+            emitter.push(']');
+        }
+        Content::Mapping(entries) => {
+            emitter.push('{');
+            for (at, entry) in entries.iter().enumerate() {
+                emitter.raw(if at > 0 { ", " } else { "" });
+                key(emitter, &entry.key);
+                emitter.raw(": ");
+                flow(emitter, &entry.value);
+            }
+            emitter.push('}');
+        }
+    }
+}
+
+fn key(emitter: &mut Emitter, text: &str) {
+    let key = Scalar { text: text.to_owned(), style: Style::Plain, tag: Tag::Str };
+    scalar(emitter, &key, 0, true);
+}
+
+fn scalar(emitter: &mut Emitter, scalar: &Scalar, indent: usize, in_flow: bool) {
+    let text = &scalar.text;
+    let scan = Scan::of(text);
+    let may_be_block = scan.literal && !in_flow;
+    let wanted = match scalar.style {
+        Style::Plain if text.contains('\n') => Style::Literal,
+        Style::Plain if scalar.tag == Tag::Str && !is_text(text) => Style::Quoted,
+        style => style,
+    };
+    let fits_plain = scan.plain && !(in_flow && text.contains(['[', ']', '{', '}', ',', '?']));
+    match wanted {
+        Style::Plain if fits_plain => emitter.raw(text),
+        Style::Plain | Style::Single if scan.single => emitter.single(text, indent, false),
+        Style::Literal | Style::Folded if may_be_block => emitter.literal(text, indent),
+        _ => emitter.double(text, indent, false),
+    }
+}
+
+/// Whether a plain scalar is a text to the reader that upstream uses here.
+fn is_text(text: &str) -> bool {
+    let plain = Scalar { text: text.to_owned(), style: Style::Plain, tag: Tag::None };
+    plain.resolve(Dialect::Kustomize) == Ok(Resolved::Text) && !timestamp::is_timestamp(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Documents, Limits, edit};
+
+    #[test]
+    fn order_braces_and_quotes_are_kept() {
+        let text = "z: 'a''b'\ny: \"1\"\nx: {b: [1, \"2\"], a: {}}\nw:\n  - k: v\n    l: |\n      one\n      two\n  - []\nv: yes\nu:\n";
+        let mut documents =
+            Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
+        let mut node = documents.next().unwrap().unwrap();
+        edit::settle(&mut node);
+        insta::assert_snapshot!(document(&node), @r#"
+        z: 'a''b'
+        y: "1"
+        x: {b: [1, "2"], a: {}}
+        w:
+        - k: v
+          l: |
+            one
+            two
+        - []
+        v: yes
+        u:
+        "#);
+    }
+}
