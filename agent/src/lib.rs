@@ -2,9 +2,10 @@
 //! in `leeward_core`; here it is carried out and recorded.
 //!
 //! Imports flow down only: `cli` → `daemon` → `reconcile` → {`source`,
-//! `cluster`, `store`, `report`} → `edge`, `config` → `leeward_core`. Siblings
+//! `cluster`, `store`, `report`, `age_keys`} → `edge`, `config` → `leeward_core`. Siblings
 //! do not import each other (`report` may read the outbox).
 
+pub mod age_keys;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -26,6 +26,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "control",
             "clock",
             "metrics",
+            "age_keys",
         ],
     ),
     (
@@ -43,7 +44,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "metrics",
         ],
     ),
-    ("reconcile", &["store", "edge", "config", "control", "clock", "metrics"]),
+    ("reconcile", &["store", "edge", "config", "control", "clock", "metrics", "age_keys"]),
     ("report", &["store", "config", "edge"]),
     ("source", &["config", "edge"]),
     ("cluster", &["config", "edge"]),
@@ -51,6 +52,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("edge", &[]),
     ("config", &[]),
     ("control", &[]),
+    ("age_keys", &[]),
     ("clock", &[]),
     ("metrics", &[]),
 ];
@@ -91,8 +93,15 @@ const KUSTOMIZE: &[&str] = &[
     "yaml",
 ];
 
-fn kustomize() -> Vec<(&'static str, &'static [&'static str])> {
-    KUSTOMIZE.iter().enumerate().map(|(at, room)| (*room, &KUSTOMIZE[at + 1..])).collect()
+/// Rooms of `leeward-sops`, in the same order.
+const SOPS: &[&str] = &[
+    "tests", "vectors", "seal", "dotenv", "tree", "splice", "verify", "data_key", "format",
+    "metadata", "error", "value", "age", "shamir", "rule",
+];
+
+/// Each room may import those behind it.
+fn ordered(rooms: &'static [&'static str]) -> Vec<(&'static str, &'static [&'static str])> {
+    rooms.iter().enumerate().map(|(at, room)| (*room, &rooms[at + 1..])).collect()
 }
 
 fn root() -> PathBuf {
@@ -179,14 +188,22 @@ fn check(source: &Path, rules: &[(&str, &[&str])]) -> Vec<String> {
 fn imports_flow_down_only() {
     assert_eq!(check(&root().join("agent/src"), SHELL), Vec::<String>::new());
     assert_eq!(check(&root().join("agent/core/src"), CORE), Vec::<String>::new());
-    assert_eq!(check(&root().join("agent/kustomize/src"), &kustomize()), Vec::<String>::new());
+    assert_eq!(
+        check(&root().join("agent/kustomize/src"), &ordered(KUSTOMIZE)),
+        Vec::<String>::new()
+    );
+    assert_eq!(check(&root().join("agent/sops/src"), &ordered(SOPS)), Vec::<String>::new());
 }
 
 #[test]
 fn every_room_is_on_the_map() {
-    let kustomize = kustomize();
-    let all: [(&str, &[_]); 3] =
-        [("agent/src", SHELL), ("agent/core/src", CORE), ("agent/kustomize/src", &kustomize)];
+    let (kustomize, sops) = (ordered(KUSTOMIZE), ordered(SOPS));
+    let all: [(&str, &[_]); 4] = [
+        ("agent/src", SHELL),
+        ("agent/core/src", CORE),
+        ("agent/kustomize/src", &kustomize),
+        ("agent/sops/src", &sops),
+    ];
     for (source, rules) in all {
         for entry in fs::read_dir(root().join(source)).unwrap() {
             let name =

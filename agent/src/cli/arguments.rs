@@ -147,6 +147,9 @@ pub(super) struct RenderFlags {
     /// Which files a kustomization may read: those below its own folder, or all [default: root]
     #[arg(long, value_enum, value_name = "FILES")]
     pub(super) load_restrictor: Option<LoadRestrictor>,
+    /// File of `age-keygen` with keys that open files encrypted with SOPS; can be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) sops_age_key: Vec<Utf8PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

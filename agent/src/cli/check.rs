@@ -9,6 +9,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use leeward_sops::Identity;
 use serde_json::{Value, json};
 
 use super::{
@@ -53,7 +54,7 @@ pub(super) fn run(
     match configuration(session, &mut report)? {
         None => report.add(skipped("everything else", "the configuration cannot be used"))?,
         Some(config) => {
-            for step in files(&config) {
+            for step in files(&config).into_iter().chain(age_keys(&config)) {
                 report.add(step)?;
             }
             report.add(CheckStep::try_out("store", || store(&config.store.path)))?;
@@ -127,6 +128,23 @@ fn files(config: &Config) -> Vec<CheckStep> {
         .into_iter()
         .filter_map(|(key, path)| path.map(|path| CheckStep::try_out(key, || file(path))))
         .collect()
+}
+
+/// Every age key, which is worth more than a look at the file.
+fn age_keys(config: &Config) -> Vec<CheckStep> {
+    let try_out = |path: &Utf8PathBuf| {
+        CheckStep::try_out("sops.age_key_files", || {
+            match crate::age_keys::read(std::slice::from_ref(path)) {
+                Ok(keys) => {
+                    let recipients: Vec<_> = keys.iter().map(Identity::recipient).collect();
+                    let detail = format!("{path}: {}", recipients.join(", "));
+                    Outcome::Passed { detail }
+                }
+                Err(error) => failed(error.to_string(), "files encrypted with SOPS need it"),
+            }
+        })
+    };
+    config.sops.age_key_files.iter().map(try_out).collect()
 }
 
 fn file(path: &Utf8Path) -> Outcome {

@@ -9,6 +9,7 @@ use leeward_kustomize::{
     BuildError, FILE_NAMES, Files, Found, LoadRestrictor, Object, Options, Problem, ReadError,
     Reorder, build,
 };
+use leeward_sops::{Identities, Opened};
 use serde_json::Value;
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     console::Console,
     exit::{Exit, Failure},
 };
+use crate::age_keys;
 
 /// Bytes of one file. What Kustomize reads is limited lower, and says more.
 const MAX_FILE_SIZE: u64 = 64 << 20;
@@ -44,7 +46,8 @@ pub(super) fn run(
         },
         ..Options::default()
     };
-    let mut built = build(&Machine { here }, folder.as_str(), &options)?;
+    let identities = age_keys::read(&flags.sops_age_key)?;
+    let mut built = build(&Machine { here, identities }, folder.as_str(), &options)?;
     substitute_all(&mut built.objects, variables)?;
     let bodies: Vec<&Value> = built.objects.iter().map(|object| &object.value).collect();
     console.answer(&bodies, |_| built.to_yaml())?;
@@ -89,6 +92,8 @@ impl From<Box<BuildError>> for Failure {
 struct Machine {
     /// The folder that people are in, below which they know files.
     here: Option<Utf8PathBuf>,
+    /// What encrypted files are opened with.
+    identities: Identities,
 }
 
 impl Files for Machine {
@@ -114,7 +119,11 @@ impl Files for Machine {
         }
         let mut bytes = Vec::new();
         file.take(MAX_FILE_SIZE).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        Ok(bytes)
+        match leeward_sops::open(path, &bytes, &self.identities) {
+            Ok(Opened::Plain) => Ok(bytes),
+            Ok(Opened::Decrypted(mut decrypted)) => Ok(std::mem::take(&mut *decrypted)),
+            Err(error) => Err(ReadError { message: error.problem.to_string(), missing: false }),
+        }
     }
 
     fn shown(&self, path: &str) -> String {

@@ -7,9 +7,12 @@
 
 use std::fmt::Write as _;
 
+use camino::Utf8PathBuf;
 use leeward_core::{
     model::{AppSpec, Manifest, Variables},
-    render::{APPS_FILE, AppDefaults, Limits, RenderError, apps, folder_with, yaml::emit},
+    render::{
+        APPS_FILE, AppDefaults, Decrypted, Limits, RenderError, apps, folder_with, yaml::emit,
+    },
 };
 use serde_json::Value;
 
@@ -21,6 +24,7 @@ use super::{
     exit::{Exit, Failure},
     kustomization,
 };
+use crate::age_keys::{self, AgeKeysError};
 
 pub(super) fn run(
     flags: &RenderFlags,
@@ -34,7 +38,8 @@ pub(super) fn run(
     if wants_one || kustomization::is_in(&flags.path) {
         return kustomization::run(flags, &variables, console);
     }
-    let manifests = declared(&checkout, flags.path.join(APPS_FILE).is_file(), &variables)?;
+    let names_apps = flags.path.join(APPS_FILE).is_file();
+    let manifests = declared(&checkout, names_apps, &variables, &flags.sops_age_key)?;
     let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
     console.answer(&bodies, |_| text(&manifests))?;
     if manifests.is_empty() {
@@ -52,11 +57,16 @@ fn declared(
     checkout: &Checkout,
     names_apps: bool,
     given: &Variables,
+    age_key_files: &[Utf8PathBuf],
 ) -> Result<Vec<Manifest>, Failure> {
+    // A key that cannot be used is the caller's mistake, whatever the files need.
+    let identities = age_keys::read(age_key_files)?;
+    let keys = || Ok(identities.clone());
     let (mut manifests, mut faults) = (Vec::new(), Vec::new());
     for app in apps(checkout, checkout.name(), &AppDefaults::default())? {
         let variables = if names_apps { of_app(&app, given)? } else { given.clone() };
-        match folder_with(&checkout.below(&app.path)?, &Limits::default(), &variables) {
+        let below = checkout.below(&app.path)?;
+        match folder_with(&Decrypted::new(&below, &keys), &Limits::default(), &variables) {
             Ok(rendered) => manifests.extend(rendered),
             Err(error) => faults.extend(error.faults),
         }
@@ -97,6 +107,17 @@ fn text(manifests: &[Manifest]) -> String {
         let _ = write!(text, "---\n# {}\n{}", manifest.origin, emit::document(&manifest.body));
     }
     text
+}
+
+impl From<AgeKeysError> for Failure {
+    fn from(error: AgeKeysError) -> Self {
+        let exit = match &error {
+            AgeKeysError::Unreadable { .. } => Exit::NoInput,
+            AgeKeysError::Exposed { .. } => Exit::NoPermission,
+            AgeKeysError::Unusable { .. } => Exit::BadInput,
+        };
+        Self::new(exit, error.to_string())
+    }
 }
 
 /// All that is wrong with the folder, one line each.

@@ -8,7 +8,7 @@ use leeward_core::model::{Heal, parse_duration, parse_size};
 
 use super::{
     ApplyConfig, ClusterConfig, Config, ControlConfig, HttpConfig, LogConfig, LogFormat,
-    ReportConfig, SourceConfig, StoreConfig, SubstituteConfig, TlsFiles,
+    ReportConfig, SopsConfig, SourceConfig, StoreConfig, SubstituteConfig, TlsFiles,
     error::{Origin, Problem},
     layers::{LABELS, Raw, Settings, Sources, VARIABLES},
     source,
@@ -35,6 +35,8 @@ pub(super) fn check(
     let store = checker.store();
     let apply = checker.apply();
     let substitute = SubstituteConfig { variables: checker.table(VARIABLES) };
+    let sops =
+        checker.files("sops.age_key_files").map(|age_key_files| SopsConfig { age_key_files });
     let report = checker.report();
     let http = checker.http();
     let control = checker.file("control.socket").map(|socket| ControlConfig { socket });
@@ -42,19 +44,29 @@ pub(super) fn check(
         checker.wrong("control.socket", "the path of a socket");
     }
     let log = checker.log();
-    match (cluster, source, store, apply, report, http, control, log) {
+    match (cluster, source, store, apply, sops, report, http, control, log) {
         (
             Some(cluster),
             Some(source),
             Some(store),
             Some(apply),
+            Some(sops),
             Some(report),
             Some(http),
             Some(control),
             Some(log),
-        ) if checker.problems.is_empty() => {
-            Ok(Config { cluster, source, store, apply, substitute, report, http, control, log })
-        }
+        ) if checker.problems.is_empty() => Ok(Config {
+            cluster,
+            source,
+            store,
+            apply,
+            substitute,
+            sops,
+            report,
+            http,
+            control,
+            log,
+        }),
         _ => Err(checker.problems),
     }
 }
@@ -315,6 +327,23 @@ impl Checker<'_> {
 
     fn file(&mut self, name: &str) -> Option<Utf8PathBuf> {
         self.text(name).map(Utf8PathBuf::from)
+    }
+
+    /// Files of a list; none when it is unset.
+    fn files(&mut self, name: &str) -> Option<Vec<Utf8PathBuf>> {
+        let Some(setting) = self.settings.keys.get(name) else { return Some(Vec::new()) };
+        let texts: Vec<&str> = match &setting.raw {
+            Raw::List(texts) => texts.iter().map(String::as_str).collect(),
+            Raw::Loose(text) => {
+                text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
+            }
+            _ => vec![""],
+        };
+        if texts.iter().any(|text| text.is_empty() || text.contains(char::is_control)) {
+            self.wrong(name, "a list of paths such as `[\"/etc/leeward/age.key\"]`");
+            return None;
+        }
+        Some(texts.into_iter().map(Utf8PathBuf::from).collect())
     }
 
     /// Notes what a parser says of a value, which repeats the value itself.

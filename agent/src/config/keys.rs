@@ -22,6 +22,8 @@ pub enum Kind {
     Address,
     /// A table of texts.
     Table,
+    /// A list of files.
+    Files,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Self::Choice(_) => "choice",
             Self::Address => "address:port",
             Self::Table => "table of texts",
+            Self::Files => "list of paths",
         }
     }
 }
@@ -231,6 +234,12 @@ pub const KEYS: &[Key] = &[
         Kind::Table,
         Unset("none"),
         "Variables, `{ domain = \"shop.example.com\" }`, for every app with `substitute` in `leeward.yaml`, beside `cluster_name` and one `label_NAME` for each label; the app's own win. They are stored and may appear in messages: no secrets. Layers are merged one by one; `LEEWARD_SUBSTITUTE__VARIABLES__DOMAIN` (in lower case) and `--set substitute.variables.domain=…` set one.",
+    ),
+    key(
+        "sops.age_key_files",
+        Kind::Files,
+        Unset("encrypted files are refused"),
+        "Files of `age-keygen` with the keys that open files encrypted with SOPS, such as `[\"/etc/leeward/age.key\"]`; in the environment with commas between them. Not readable by every user. Read again at every use.",
     ),
     key(
         "report.url",

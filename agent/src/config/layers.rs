@@ -44,6 +44,8 @@ pub(super) enum Raw {
     Integer(i128),
     Float(f64),
     Boolean(bool),
+    /// Of texts.
+    List(Vec<String>),
     /// Something that no key holds, in words.
     Other(&'static str),
 }
@@ -263,7 +265,11 @@ impl Raw {
             }
             DeValue::Boolean(switch) => Self::Boolean(*switch),
             DeValue::Datetime(_) => Self::Other("a date"),
-            DeValue::Array(_) => Self::Other("a list"),
+            DeValue::Array(items) => {
+                let text = |item: &DeValue<'_>| item.as_str().map(str::to_owned);
+                let texts: Option<_> = items.iter().map(|item| text(item.get_ref())).collect();
+                texts.map_or(Self::Other("a list"), Self::List)
+            }
             DeValue::Table(_) => Self::Other("a table"),
         }
     }
@@ -277,6 +283,7 @@ impl Raw {
             Self::Integer(number) => number.to_string(),
             Self::Float(number) => number.to_string(),
             Self::Boolean(switch) => switch.to_string(),
+            Self::List(_) => "a list".to_owned(),
             Self::Other(words) => (*words).to_owned(),
         }
     }

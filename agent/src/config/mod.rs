@@ -24,7 +24,7 @@ use layers::Merged;
 pub use layers::Sources;
 pub use model::{
     ApplyConfig, ClusterConfig, Config, ControlConfig, HttpConfig, LogConfig, LogFormat, Reference,
-    ReportConfig, SourceConfig, StoreConfig, SubstituteConfig, TlsFiles,
+    ReportConfig, SopsConfig, SourceConfig, StoreConfig, SubstituteConfig, TlsFiles,
 };
 pub use read::{DEFAULT_PATH, Invocation};
 

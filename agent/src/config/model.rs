@@ -12,6 +12,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub apply: ApplyConfig,
     pub substitute: SubstituteConfig,
+    pub sops: SopsConfig,
     /// `None`: reports stay in the outbox until somebody configures a receiver.
     pub report: Option<ReportConfig>,
     pub http: HttpConfig,
@@ -85,6 +86,13 @@ pub struct ApplyConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubstituteConfig {
     pub variables: BTreeMap<String, String>,
+}
+
+/// Of encrypted files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SopsConfig {
+    /// Read again at every use.
+    pub age_key_files: Vec<Utf8PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -49,6 +49,30 @@ fn problems_with(flags: &[&str]) -> String {
 }
 
 #[test]
+fn age_key_files_are_a_list_in_the_file_and_have_commas_in_the_environment() {
+    let paths = |text: &str, variable: Option<&str>| {
+        let whole = format!("{SMALLEST}\n{text}");
+        let mut sources = Sources { text: Some(whole), ..Sources::default() };
+        if let Some(value) = variable {
+            let name = "LEEWARD_SOPS__AGE_KEY_FILES".to_owned();
+            sources.environment.insert(name, value.to_owned());
+        }
+        let loaded = load(&sources).map_err(|error| error.problems[0].message.clone());
+        loaded.map(|loaded| loaded.config.sops.age_key_files)
+    };
+    let two = Ok(vec!["/a".into(), "/b".into()]);
+    assert_eq!(paths("[sops]\nage_key_files = [\"/a\", \"/b\"]", None), two);
+    assert_eq!(paths("", Some("/a, /b")), two);
+    assert_eq!(paths("", None), Ok(Vec::new()));
+    assert_eq!(
+        paths("[sops]\nage_key_files = \"/a\"", None).unwrap_err(),
+        "sops.age_key_files: found \"/a\", expected a list of paths such as `[\"/etc/leeward/age.key\"]`"
+    );
+    assert!(paths("[sops]\nage_key_files = [1]", None).is_err());
+    assert!(paths("[sops]\nage_key_files = [\"\"]", None).is_err());
+}
+
+#[test]
 fn the_smallest_file_gets_the_documented_defaults() {
     let config = config(&sources(SMALLEST));
     assert_eq!(
@@ -79,6 +103,7 @@ fn the_smallest_file_gets_the_documented_defaults() {
                 prune_max_share: 0.3,
             },
             substitute: SubstituteConfig::default(),
+            sops: SopsConfig::default(),
             report: None,
             http: HttpConfig { listen: Some(([127, 0, 0, 1], 9450).into()) },
             control: ControlConfig { socket: "/run/leeward/control.sock".into() },
@@ -171,7 +196,8 @@ fn the_environment_alone_is_enough() {
 
 #[test]
 fn variables_are_merged_one_by_one_and_have_names_of_shells() {
-    let mut sources = sources(&format!("{SMALLEST}[substitute]\nvariables = {{ a = \"1\", b = \"2\" }}\n"));
+    let mut sources =
+        sources(&format!("{SMALLEST}[substitute]\nvariables = {{ a = \"1\", b = \"2\" }}\n"));
     sources.flags = vec!["substitute.variables.b=x=y".into()];
     sources.environment = [("LEEWARD_SUBSTITUTE__VARIABLES__C".to_owned(), "3".to_owned())].into();
     let variables: Vec<_> = config(&sources).substitute.variables.into_iter().collect();

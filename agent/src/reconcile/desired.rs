@@ -18,12 +18,12 @@ use leeward_core::{
         scope::{declared_scope, resolve_scopes},
         stamp::stamped,
     },
-    render::{Limits, TreeFiles, folder_with},
+    render::{Decrypted, Limits, TreeFiles, folder_with},
 };
 use serde_json::Value;
 
 use super::{preflight::fault_of, reconciler::Reconciler};
-use crate::{edge::Cluster, store::Store};
+use crate::{age_keys, config::SopsConfig, edge::Cluster, store::Store};
 
 /// An app's objects as they are to be, stamped with owner and revision.
 #[derive(Debug)]
@@ -104,11 +104,13 @@ impl From<ClusterFault> for Undesired {
     }
 }
 
-/// Renders a revision from the store alone.
+/// Renders a revision from the store and the age keys alone. What is decrypted stays in
+/// memory: the store has the files as they are in Git.
 pub(super) fn rendered(
     store: &Store,
     shown_below: &str,
     revision: &Revision,
+    sops: &SopsConfig,
 ) -> Result<Vec<Manifest>, Undesired> {
     if revision.tree == EMPTY_TREE {
         return Ok(Vec::new());
@@ -117,8 +119,17 @@ pub(super) fn rendered(
     if let Some(reach) = &revision.reach {
         files = files.within(&reach.at, reach.folders.clone());
     }
+    let keys = || age_keys::read(&sops.age_key_files).map_err(|error| error.to_string());
+    let files = Decrypted::new(&files, &keys);
     folder_with(&files, &Limits::default(), &revision.variables).map_err(|error| {
-        if error.missing { Undesired::Missing } else { Undesired::Faulty(error.faults) }
+        if error.missing {
+            Undesired::Missing
+        } else if files.needs_key() {
+            // The content may be fine; it is not to be remembered as bad.
+            Undesired::Obstacle(error.to_string())
+        } else {
+            Undesired::Faulty(error.faults)
+        }
     })
 }
 
@@ -177,7 +188,8 @@ impl<C: Cluster> Reconciler<C> {
         {
             return Ok(Rc::clone(desired));
         }
-        let manifests = match rendered(&self.store, &app.path, revision) {
+        let manifests = match rendered(&self.store, &app.path, revision, &self.settings.config.sops)
+        {
             Err(Undesired::Missing) => {
                 self.ask_poll(true);
                 return Err(Undesired::Missing);
@@ -215,4 +227,62 @@ impl<C: Cluster> Reconciler<C> {
 
 pub(super) fn kind_version(manifest: &Manifest) -> KindVersion {
     KindVersion { kind: manifest.key.kind(), version: manifest.version.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+    use leeward_core::{
+        git::{Object, ObjectType, Objects as _},
+        model::{ContentId, Variables},
+    };
+
+    use super::*;
+
+    const SEALED: &[u8] = include_bytes!("../../sops/src/vectors/global.yaml");
+    const KEY: &[u8] = include_bytes!("../../sops/src/vectors/keys-global.txt");
+
+    fn object(kind: ObjectType, data: Vec<u8>) -> Object {
+        let git = match kind {
+            ObjectType::Tree => gix_object::Kind::Tree,
+            _ => gix_object::Kind::Blob,
+        };
+        let id = gix_object::compute_hash(gix_hash::Kind::Sha1, git, &data).unwrap();
+        Object { id: GitId(id), kind, data }
+    }
+
+    #[test]
+    fn a_decrypted_revision_leaves_no_plaintext_in_the_store_and_waits_for_its_key() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        let store = Store::open(&root.join("store"), 16 << 20).unwrap().store;
+        let blob = object(ObjectType::Blob, SEALED.to_vec());
+        let tree = [b"100644 secret.yaml\0", blob.id.as_bytes()].concat();
+        let tree = object(ObjectType::Tree, tree);
+        store.write(&[blob, tree.clone()]).unwrap();
+        let content = ContentId(tree.id.to_string());
+        let revision = Revision {
+            commit: GitId::NULL,
+            tree: tree.id,
+            content,
+            reach: None,
+            variables: Variables::default(),
+        };
+        let sops = SopsConfig { age_key_files: vec![root.join("age.key")] };
+
+        let early = rendered(&store, "", &revision, &sops).unwrap_err();
+        assert!(matches!(&early, Undesired::Obstacle(why) if why.contains("age.key")), "{early:?}");
+        std::fs::write(root.join("age.key"), KEY).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(root.join("age.key"), mode).unwrap();
+        let manifests = rendered(&store, "", &revision, &sops).unwrap();
+        assert_eq!(manifests[0].body["data"]["key"], "Z2xvYmFsLXZhbHVl");
+
+        drop(store);
+        let file = std::fs::read(root.join("store/leeward.redb")).unwrap();
+        for plaintext in ["global-value", "Z2xvYmFsLXZhbHVl"] {
+            assert!(!file.windows(plaintext.len()).any(|part| part == plaintext.as_bytes()));
+        }
+    }
 }

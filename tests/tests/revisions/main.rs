@@ -11,4 +11,5 @@ mod contract;
 mod first_sync;
 mod guard;
 mod rollback;
+mod sealed;
 mod several;

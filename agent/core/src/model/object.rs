@@ -123,6 +123,9 @@ pub struct Manifest {
     /// The whole object, `apiVersion` and `kind` included.
     pub body: Value,
     pub origin: Origin,
+    /// Something in it may have been decrypted: its values are shown to nobody. (A
+    /// Secret's own fields never are.)
+    pub secret: bool,
 }
 
 impl Manifest {
@@ -131,7 +134,7 @@ impl Manifest {
         let key = ObjectKey::of(&body)?;
         let api_version = body.get("apiVersion")?.as_str()?;
         let version = api_version.rsplit_once('/').map_or(api_version, |(_, version)| version);
-        Some(Self { key, version: version.to_owned(), body, origin })
+        Some(Self { key, version: version.to_owned(), body, origin, secret: false })
     }
 
     pub fn annotation(&self, name: &str) -> Option<&str> {

@@ -43,13 +43,17 @@ pub fn differs(
 }
 
 fn walked(desired: &Manifest, live: Option<&Value>, question: Question) -> Vec<FieldChange> {
-    let secret = desired.key.is("", "Secret");
+    let secrecy = match (desired.key.is("", "Secret"), desired.secret) {
+        (true, _) => Secrecy::Data,
+        (false, true) => Secrecy::Whole,
+        (false, false) => Secrecy::None,
+    };
     let Some(live) = live else {
         // The whole object, which is no place to print a body.
         return vec![FieldChange { path: String::new(), old: None, new: None, manager: None }];
     };
     let ownership = Ownership::of(live);
-    let mut walk = Walk { question, secret, path: String::new(), changes: Vec::new() };
+    let mut walk = Walk { question, secrecy, path: String::new(), changes: Vec::new() };
     if let Some(body) = desired.body.as_object() {
         let root = ownership.root(live);
         for (name, value) in body {
@@ -67,9 +71,19 @@ enum Question {
     Value,
 }
 
+/// What of an object is not shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    None,
+    /// A Secret's own fields.
+    Data,
+    /// Something else that was decrypted: any field may hold it.
+    Whole,
+}
+
 struct Walk {
     question: Question,
-    secret: bool,
+    secrecy: Secrecy,
     path: String,
     changes: Vec<FieldChange>,
 }
@@ -220,7 +234,11 @@ impl Walk {
                 .strip_prefix(field)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        self.secret && (in_field("/data") || in_field("/stringData") || in_field(LAST_APPLIED))
+        match self.secrecy {
+            Secrecy::None => false,
+            Secrecy::Data => in_field("/data") || in_field("/stringData") || in_field(LAST_APPLIED),
+            Secrecy::Whole => true,
+        }
     }
 }
 
@@ -430,6 +448,18 @@ mod tests {
         /spec/template/spec/containers/0/resources/limits/memory
         ");
         assert_eq!(text(&differs(&desired(), Some(&live), None)), "");
+    }
+
+    #[test]
+    fn nothing_of_an_object_that_was_decrypted_is_shown() {
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},
+            "data": {"url": "https://user:hunter2@db"}});
+        let mut config = manifest(body.clone());
+        config.secret = true;
+        let mut live = body;
+        live["data"]["url"] = json!("hunter3");
+        let changes = text(&differs(&config, Some(&live), None));
+        assert!(changes.contains("/data/url: <masked> -> <masked, differs>"), "{changes}");
     }
 
     #[test]

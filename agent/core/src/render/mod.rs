@@ -1,7 +1,8 @@
 //! Files in, manifests out; pure, and within budgets.
 //!
 //! [`apps`] reads `leeward.yaml`, [`folder`] renders the folder of one app, plain
-//! or with kustomizations, [`substitute`] puts variables into it. All
+//! or with kustomizations, [`substitute`] puts variables into it, [`Decrypted`]
+//! opens its encrypted files. All
 //! read through [`Files`], name every fault with its place, and refuse rather
 //! than guess: what is rendered here is what will exist.
 
@@ -12,6 +13,7 @@ mod kustomization;
 mod object;
 mod outside;
 mod plain;
+mod sealed;
 pub mod substitute;
 mod tree;
 
@@ -20,10 +22,13 @@ use std::collections::BTreeMap;
 pub use apps::{APPS_FILE, AppDefaults, apps};
 pub use outside::{Outside, outside};
 pub use plain::{IGNORE_FILE, Limits, folder, folder_with};
+pub use sealed::Decrypted;
 pub use tree::{TreeFiles, subtree};
 
 /// The tree that manifests are read into is the kustomizer's, so that both read alike.
 pub use leeward_kustomize::yaml;
+/// The age keys that encrypted files are opened with.
+pub use leeward_sops::{Identities, IdentityError};
 
 use crate::model::{Manifest, ObjectFault};
 
@@ -39,6 +44,12 @@ pub trait Files {
     /// folder as part of a larger one.
     fn shown(&self, path: &str) -> String {
         path.to_owned()
+    }
+
+    /// Whether the file was decrypted to something that nobody may be shown; of
+    /// the empty path, whether any was.
+    fn reveals(&self, _path: &str) -> bool {
+        false
     }
 
     /// What else of the repository kustomizations may refer to, if anything.

@@ -30,7 +30,9 @@ pub(super) fn faults(object: &Node) -> Vec<Fault> {
     if let Some(sops) = object.get("sops").filter(|sops| sops.get("mac").is_some()) {
         faults.push((
             sops.mark,
-            "the file is encrypted with SOPS, which this version cannot decrypt".to_owned(),
+            "the object is encrypted with SOPS, but the file as a whole is not: \
+             encrypt files, not what is generated from them"
+                .to_owned(),
         ));
     }
     let Some(metadata) = object.get("metadata").filter(|node| !node.is_null(DIALECT)) else {

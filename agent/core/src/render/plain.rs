@@ -92,6 +92,7 @@ pub fn folder_with(
         rendered: Vec::new(),
         first: BTreeMap::new(),
         full: false,
+        secret: false,
     };
     let mut bytes = 0_usize;
     for path in selected {
@@ -107,6 +108,7 @@ pub fn folder_with(
                     );
                     break;
                 }
+                folder.secret = files.reveals(path);
                 folder.file(&shown, &content);
             }
             Err(error) => folder.faults.unreadable(&shown, &error),
@@ -206,6 +208,8 @@ struct Folder<'l> {
     first: BTreeMap<ObjectKey, String>,
     /// The budget of objects is spent.
     full: bool,
+    /// What is read at the moment was encrypted.
+    secret: bool,
 }
 
 impl Folder<'_> {
@@ -236,6 +240,8 @@ impl Folder<'_> {
                 return self.faults.push(ObjectFault { object: None, origin, message });
             }
         };
+        // A generator, patch or replacement carries it from any file to any object.
+        self.secret = files.reveals("");
         for object in objects {
             self.object(&object.file, kustomization::node(&object));
             if self.full {
@@ -296,9 +302,10 @@ impl Folder<'_> {
             Err(errors) => return self.yaml_faults(shown, errors),
         };
         let origin = Origin { file: shown.to_owned(), line: mark.line };
-        let Some(manifest) = Manifest::new(body, origin) else {
+        let Some(mut manifest) = Manifest::new(body, origin) else {
             return self.faults.at(place, "apiVersion, kind or metadata.name is missing");
         };
+        manifest.secret = self.secret;
         if let Some(first) = self.first.get(&manifest.key) {
             let message = format!("declared twice (first at {first})");
             return self.faults.push(ObjectFault {

@@ -1,6 +1,7 @@
 //! The whole program but for the process: arguments in, texts and exit code out.
 
 mod daemon;
+mod sops;
 mod usage;
 
 use std::{

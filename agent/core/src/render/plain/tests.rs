@@ -100,7 +100,7 @@ fn every_fault_of_a_folder_is_named_with_its_place() {
     generated.yaml:4:3: metadata.generateName makes a new object at every apply: give it a metadata.name
     list.yaml:1:1: a manifest must be a mapping with apiVersion, found a list
     metadata.yaml:3:11: metadata must be a mapping, found a list
-    Secret a (more/sops.yaml:4:7): the file is encrypted with SOPS, which this version cannot decrypt
+    Secret a (more/sops.yaml:4:7): the object is encrypted with SOPS, but the file as a whole is not: encrypt files, not what is generated from them
     Pod Shop/a/b (names.yaml:3:18): "a/b" is not a name for an object
     Pod Shop/a/b (names.yaml:3:34): "Shop" is not a name for a namespace
     no-kind.yaml:1:1: kind is missing

@@ -1,0 +1,134 @@
+//! Files that SOPS encrypted, decrypted on their way into the renderer.
+//!
+//! Plaintext lives in memory only, from here to the API server: what is stored,
+//! logged and reported are the encrypted files and their faults.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeSet,
+};
+
+use leeward_sops::{Identities, Opened};
+
+use super::{
+    Around, FileError, Files,
+    yaml::{Dialect, Documents, Limits, Node},
+};
+
+/// A folder whose encrypted files read as what they were before.
+pub struct Decrypted<'f> {
+    files: &'f dyn Files,
+    /// Asked once, and only when a file is encrypted.
+    keys: &'f dyn Fn() -> Result<Identities, String>,
+    identities: OnceCell<Result<Identities, String>>,
+    needs_key: Cell<bool>,
+    /// Decrypted files that hold anything but Secrets, which nobody is shown anyway.
+    revealing: RefCell<BTreeSet<String>>,
+    /// The folder's place in its repository, and what lies around it.
+    around: Option<(&'f str, Box<Self>)>,
+}
+
+impl std::fmt::Debug for Decrypted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decrypted").field("revealing", &self.revealing).finish_non_exhaustive()
+    }
+}
+
+impl<'f> Decrypted<'f> {
+    /// `keys` gets the age keys, or says why there are none.
+    pub fn new(files: &'f dyn Files, keys: &'f dyn Fn() -> Result<Identities, String>) -> Self {
+        Self {
+            files,
+            keys,
+            identities: OnceCell::new(),
+            needs_key: Cell::new(false),
+            revealing: RefCell::default(),
+            around: files
+                .around()
+                .map(|around| (around.at, Box::new(Self::new(around.others, keys)))),
+        }
+    }
+
+    fn others(&self) -> Option<&Self> {
+        self.around.as_ref().map(|(_, others)| &**others)
+    }
+
+    /// Whether a file could not be read for want of a key: the files may be fine.
+    pub fn needs_key(&self) -> bool {
+        self.needs_key.get() || self.others().is_some_and(Self::needs_key)
+    }
+
+    fn decrypted(&self, path: &str, content: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
+        if !leeward_sops::is_encrypted(path, content) {
+            return Ok(None);
+        }
+        let failed = |message: String| FileError { path: path.to_owned(), message, missing: false };
+        let identities = match self.identities.get_or_init(|| (self.keys)()) {
+            Ok(identities) => identities,
+            Err(message) => {
+                self.needs_key.set(true);
+                return Err(failed(format!("it is encrypted with SOPS, and {message}")));
+            }
+        };
+        match leeward_sops::open(path, content, identities) {
+            Ok(Opened::Plain) => Ok(None),
+            Ok(Opened::Decrypted(mut bytes)) => {
+                if !holds_only_secrets(&bytes) {
+                    self.revealing.borrow_mut().insert(path.to_owned());
+                }
+                Ok(Some(std::mem::take(&mut *bytes)))
+            }
+            Err(error) => {
+                self.needs_key.set(self.needs_key() || error.problem.needs_key());
+                Err(failed(error.problem.to_string()))
+            }
+        }
+    }
+}
+
+impl Files for Decrypted<'_> {
+    fn list(&self) -> Result<Vec<String>, FileError> {
+        self.files.list()
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        let content = self.files.read(path)?;
+        Ok(self.decrypted(path, &content)?.unwrap_or(content))
+    }
+
+    fn shown(&self, path: &str) -> String {
+        self.files.shown(path)
+    }
+
+    fn reveals(&self, path: &str) -> bool {
+        let revealing = self.revealing.borrow();
+        if path.is_empty() {
+            !revealing.is_empty() || self.others().is_some_and(|others| others.reveals(""))
+        } else {
+            revealing.contains(path)
+        }
+    }
+
+    fn around(&self) -> Option<Around<'_>> {
+        let (at, others) = self.around.as_ref()?;
+        Some(Around { at, others: &**others })
+    }
+}
+
+fn holds_only_secrets(content: &[u8]) -> bool {
+    let text = |node: &Node, field| {
+        node.get(field).and_then(|value| value.text(Dialect::Kubernetes)).map(str::to_owned)
+    };
+    let is_secret = |document: Result<Node, _>| {
+        document.is_ok_and(|node| {
+            node.is_null(Dialect::Kubernetes)
+                || (text(&node, "kind").as_deref() == Some("Secret")
+                    && text(&node, "apiVersion").as_deref() == Some("v1"))
+        })
+    };
+    Documents::new(content, Dialect::Kubernetes, Limits::default())
+        .is_ok_and(|mut documents| documents.all(is_secret))
+}
+
+#[cfg(test)]
+mod tests;
