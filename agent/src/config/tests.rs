@@ -203,7 +203,7 @@ fn variables_are_merged_one_by_one_and_have_names_of_shells() {
     let variables: Vec<_> = config(&sources).substitute.variables.into_iter().collect();
     let expected = [("a", "1"), ("b", "x=y"), ("c", "3")];
     assert_eq!(variables, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    assert_snapshot!(problems_with(&["substitute.variables.a-b=1"]), @"");
+    assert_snapshot!(problems_with(&["substitute.variables.a-b=1"]), @"--set: substitute.variables: found the name `a-b`, expected a letter or `_`, then letters, digits and `_`");
 }
 
 #[test]

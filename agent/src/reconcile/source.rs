@@ -334,3 +334,29 @@ fn content_of(
     let digest = Digest::of(judged.to_string().as_bytes()).to_string();
     ContentId(digest[..40].to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_variable_is_a_new_content_and_without_any_it_is_called_as_ever() {
+        let spec: AppSpec = serde_json::from_value(json!({
+            "name": "a", "path": "", "depends_on": [], "heal": "always",
+            "timeout": { "secs": 1, "nanos": 0 }, "soak": { "secs": 1, "nanos": 0 },
+            "prune": { "max_objects": 1, "max_share": 1.0 }, "ignore_differences": [],
+        }))
+        .unwrap();
+        let of = |value: Option<&str>| {
+            let mut variables = Variables::default();
+            if let Some(value) = value {
+                variables.set("a", value).unwrap();
+            }
+            content_of(&spec, EMPTY_TREE, &variables)
+        };
+        assert_eq!(of(None), ContentId(EMPTY_TREE.to_string()));
+        assert_ne!(of(Some("1")), of(None));
+        assert_ne!(of(Some("1")), of(Some("2")));
+        assert_eq!(of(Some("1")), of(Some("1")));
+    }
+}

@@ -3,6 +3,7 @@
 mod daemon;
 mod sops;
 mod usage;
+mod variables;
 
 use std::{
     collections::BTreeMap,

@@ -75,7 +75,7 @@ fn help_and_version_go_to_stdout_and_exit_with_0() {
         assert_eq!((said.code, said.stderr.as_str()), (0, ""));
         assert!(!said.stdout.is_empty());
     }
-    assert_snapshot!(say(&["--help"]).stdout, @"
+    assert_snapshot!(say(&["--help"]).stdout, @r#"
     GitOps agent for one Kubernetes cluster at the far end of a bad link
 
     Usage: leeward [OPTIONS] <COMMAND>
@@ -103,7 +103,8 @@ fn help_and_version_go_to_stdout_and_exit_with_0() {
 
     Global options:
           --config <FILE>    Configuration file [default: $LEEWARD_CONFIG, else /etc/leeward/agent.toml]
-          --set <KEY=VALUE>  Sets a key of the configuration, `source.url=…`; can be repeated
+          --set <KEY=VALUE>  Sets a key of the configuration, `source.url=…`, or for `render` a
+                             variable, `name=…`; can be repeated
       -o, --output <FORMAT>  How to answer: text for people, or one JSON document [default: text]
                              [possible values: text, json]
           --no-color         No colour, not even on a terminal; $NO_COLOR does the same
@@ -113,7 +114,7 @@ fn help_and_version_go_to_stdout_and_exit_with_0() {
       64 wrong usage         65 bad input file    66 no such file
       69 daemon, API server or remote not there   73 cannot create    74 I/O error
       75 try again later     77 no permission     78 bad configuration
-    ");
+    "#);
 }
 
 #[test]

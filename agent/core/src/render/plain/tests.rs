@@ -336,9 +336,7 @@ fn substituted(text: &str) -> String {
 #[test]
 fn variables_are_substituted_before_an_object_is_checked() {
     let text = format!("{}data: {{p: \"${{port}}\"}}\n", config_map("\"${name%b}-${port}\""));
-    insta::assert_snapshot!(substituted(&text), @r#"
-    a.yaml:1 ConfigMap we-80 {"p":80}
-    "#);
+    insta::assert_snapshot!(substituted(&text), @r#"a.yaml:1 ConfigMap we-80 {"p":80}"#);
 }
 
 #[test]
