@@ -57,8 +57,8 @@ async fn encrypted_secret_waits_for_its_key_and_its_plaintext_is_nowhere_but_in_
     let patch = json!({"data": {"key": "bWVkZGxlZA=="}});
     scenario.meddle(&secret, &patch).await.unwrap();
     scenario.wait_live(&secret, |live| text(live, "/data/key") == PLAINTEXT[1]).await.unwrap();
-    let mut shown = format!("{:?}", scenario.ask(&["history"]).await.unwrap());
-    shown.push_str(&format!("{:?}", scenario.ask(&["diff"]).await.unwrap()));
+    let (history, diff) = (scenario.ask(&["history"]).await, scenario.ask(&["diff"]).await);
+    let shown = format!("{:?} {:?}", history.unwrap(), diff.unwrap());
     for path in files(scenario.agent.folder()) {
         let content = fs::read(&path).unwrap();
         for plaintext in PLAINTEXT {
