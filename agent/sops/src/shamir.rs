@@ -56,6 +56,31 @@ mod tests {
         assert_eq!(multiply(0x57, 0x83), 0xc1); // FIPS 197, section 4.2
     }
 
+    /// Made with `Split` of SOPS 3.13.2: three parts, of which two are enough.
+    const PARTS: [&str; 3] = [
+        "27395ec3d816b9bbfeede6dcc2ee0ac0e95b4e51c26cf6220bcc8f9a2f984cb301",
+        "1e21eac8f7733334af8a74053a6bbb3199e5caf7c387ad1d5ec8a689fb8737d702",
+        "092986381b50bcb8695ef3bb9be1d497408fb69535de6d086d3d4871b77b1e0203",
+    ];
+
+    #[test]
+    fn parts_that_the_real_sops_made_give_its_secret() {
+        let parts = PARTS.map(|hex| {
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            Zeroizing::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>())
+        });
+        let [one, two, three] = parts;
+        for chosen in [
+            vec![one.clone(), two.clone()],
+            vec![three.clone(), one.clone()],
+            vec![two.clone(), three.clone()],
+            vec![one, two, three],
+        ] {
+            let secret = combine(&chosen).unwrap();
+            assert_eq!(secret.as_slice(), b"0123456789abcdef0123456789abcdef");
+        }
+    }
+
     #[test]
     fn parts_that_are_not_of_one_secret_are_refused() {
         let combined = |parts: &[&[u8]]| {

@@ -1,5 +1,6 @@
 //! What the real SOPS wrote, what it might write, and what nobody may.
 
+mod age;
 mod claims;
 mod damage;
 mod vectors;

@@ -38,6 +38,7 @@ async fn encrypted_secret_waits_for_its_key_and_its_plaintext_is_nowhere_but_in_
     };
     let sealed = [("secret.yaml", SEALED.to_owned())];
     let Some(mut scenario) = Scenario::start(name, &sealed, options).await.unwrap() else { return };
+    scenario.wait(|status| !status.apps.is_empty()).await.unwrap();
     let why = scenario.wait_why(|why| why.to_string().contains("age key file")).await.unwrap();
     assert!(why.to_string().contains("age.key cannot be read"), "{why:#}");
 
@@ -53,11 +54,11 @@ async fn encrypted_secret_waits_for_its_key_and_its_plaintext_is_nowhere_but_in_
     assert_eq!(text(&live, "/data/key"), PLAINTEXT[1]);
 
     // A change is healed, told and shown without it.
-    let patch = json!({"stringData": {"key": "meddled"}});
-    scenario.patch(&secret, &patch).await.unwrap();
+    let patch = json!({"data": {"key": "bWVkZGxlZA=="}});
+    scenario.meddle(&secret, &patch).await.unwrap();
     scenario.wait_live(&secret, |live| text(live, "/data/key") == PLAINTEXT[1]).await.unwrap();
-    let mut shown = format!("{:?}", scenario.ask(&["history"]).await.unwrap());
-    shown.push_str(&format!("{:?}", scenario.ask(&["diff"]).await.unwrap()));
+    let (history, diff) = (scenario.ask(&["history"]).await, scenario.ask(&["diff"]).await);
+    let shown = format!("{:?} {:?}", history.unwrap(), diff.unwrap());
     for path in files(scenario.agent.folder()) {
         let content = fs::read(&path).unwrap();
         for plaintext in PLAINTEXT {

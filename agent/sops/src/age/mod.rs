@@ -128,6 +128,3 @@ fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
     expanded.expect("32 bytes are within what SHA-256 expands to");
     key
 }
-
-#[cfg(test)]
-mod tests;

@@ -51,22 +51,23 @@ fn rendered(kustomized: bool, keys: &dyn Fn() -> Result<Identities, String>) -> 
     (text, files.needs_key())
 }
 
-fn identities(file: &str) -> Result<Identities, String> {
+/// The key that the files are encrypted to.
+fn identities() -> Identities {
     let mut identities = Identities::default();
-    identities.add(file.as_bytes()).unwrap();
-    Ok(identities)
+    identities.add(KEYS.as_bytes()).unwrap();
+    identities
 }
 
 #[test]
 fn an_encrypted_file_is_rendered_as_it_was() {
-    let (text, needs_key) = rendered(false, &|| identities(KEYS));
+    let (text, needs_key) = rendered(false, &|| Ok(identities()));
     assert_eq!(text, "Secret age {\"key\":\"dmFsdWU=\"}");
     assert!(!needs_key);
 }
 
 #[test]
 fn resources_patches_and_sources_of_a_kustomization_are_decrypted() {
-    let (text, _) = rendered(true, &|| identities(KEYS));
+    let (text, _) = rendered(true, &|| Ok(identities()));
     insta::assert_snapshot!(text, @r#"
     ConfigMap config (secret) {"key":"value"}
     Secret age (secret) {"key":"dmFsdWU="}
@@ -93,7 +94,7 @@ fn without_a_key_it_is_said_and_the_file_is_not_to_blame() {
 fn a_changed_file_is_a_fault_that_no_key_mends() {
     let changed = SECRET.replace("name: age", "name: egg");
     let files = BTreeMap::from([("age.yaml".to_owned(), changed.into_bytes())]);
-    let keys = || identities(KEYS);
+    let keys = || Ok(identities());
     let files = Decrypted::new(&files, &keys);
     let error = folder(&files, &FolderLimits::default()).unwrap_err();
     assert!(error.to_string().contains("the MAC of SOPS does not fit"), "{error}");

@@ -1,7 +1,9 @@
 //! What age files may look like, and what they may not.
 
-use super::*;
-use crate::seal::{self, TestKey};
+use crate::{
+    age::{Identities, Opening, open},
+    seal::{self, TestKey},
+};
 
 /// More than any key file has.
 const FILE: usize = (64 << 10) + 1;
