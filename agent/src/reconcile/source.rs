@@ -352,7 +352,7 @@ mod tests {
             if let Some(value) = value {
                 variables.set("a", value).unwrap();
             }
-            content_of(&spec, EMPTY_TREE, &variables)
+            content_of(&spec, EMPTY_TREE, None, &variables)
         };
         assert_eq!(of(None), ContentId(EMPTY_TREE.to_string()));
         assert_ne!(of(Some("1")), of(None));
