@@ -107,7 +107,7 @@ fn mistakes(name: &str) -> Vec<Mistake> {
             "kustomization",
             below("base/kustomization.yaml"),
             "resources: [x.yaml]\n",
-            &["bad_revision", "base", "kustomize build"],
+            &["bad_revision", "base/kustomization.yaml:1:13", "no such file", "base/x.yaml"],
         ),
         Mistake::file(
             "list of apps with a mistake",
