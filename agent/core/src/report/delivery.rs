@@ -278,9 +278,8 @@ mod tests {
 
     #[test]
     fn every_refused_event_is_set_aside_and_the_rest_go_on() {
-        for status in [400, 404] {
-            assert_eq!(deliver(64, &[3, 20, 40, 63], status).1, [3, 20, 40, 63]);
-        }
+        assert_eq!(deliver(64, &[3, 4, 40, 64], 400).1, [3, 4, 40, 64]);
+        assert_eq!(deliver(64, &[3, 20, 40, 63], 404).1, [3, 20, 40, 63]);
         assert_eq!(deliver(1, &[1], 400), (1, vec![1], vec![]));
     }
 
