@@ -39,7 +39,7 @@ compile() { # TARGET
     cd "$repository"
     eval "$("$packaging/toolchain.sh" env)"
     local name=${1//-/_}
-    export "CARGO_TARGET_${name^^}_RUSTFLAGS=--remap-path-prefix=$repository=/leeward --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$cache/toolchain=/toolchain"
+    export "CARGO_TARGET_${name^^}_RUSTFLAGS=--remap-path-prefix=$repository=/leeward --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$cache/toolchain=/toolchain -C force-unwind-tables=no"
     CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$build cargo build --quiet --release --locked --package leeward --target "$1"
   )
 }

@@ -15,12 +15,7 @@ use crate::{
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 
 pub(crate) fn images(map: &mut ResMap, image: &Image, specs: &[FieldSpec]) -> Outcome<()> {
-    // As upstream has it: the name is part of the expression as it stands.
-    let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
-    let matcher = Regex::new(&pattern).map_err(|_| {
-        let message = format!("{:?} is not a regular expression", echo(&image.name));
-        Box::<crate::BuildError>::from(Problem::Field { field: "images".to_owned(), message })
-    })?;
+    let matcher = Matcher::new(&image.name)?;
     let mut set = |node: &mut Node| update(node, &matcher, image);
     for resource in &mut map.list {
         if resource.kind() == "CustomResourceDefinition" {
@@ -31,6 +26,48 @@ pub(crate) fn images(map: &mut ResMap, image: &Image, specs: &[FieldSpec]) -> Ou
         resource.locate(outcome)?;
     }
     Ok(())
+}
+
+/// What of an image a name fits.
+enum Matcher<'n> {
+    /// Letters, digits, `-`, `_`, `/` and dots, each of which stands for any character.
+    Plain(&'n str),
+    Expression(Regex),
+}
+
+impl<'n> Matcher<'n> {
+    /// As upstream has it: the name is part of an expression as it stands. Hardly
+    /// any name needs one, and a tenth of a small build goes into compiling it.
+    fn new(name: &'n str) -> Outcome<Self> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
+        if name.chars().all(is_plain) {
+            return Ok(Self::Plain(name));
+        }
+        let pattern = format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
+        Regex::new(&pattern).map(Self::Expression).map_err(|_| {
+            let message = format!("{:?} is not a regular expression", echo(name));
+            Problem::Field { field: "images".to_owned(), message }.into()
+        })
+    }
+
+    fn fits(&self, image: &str) -> bool {
+        let name = match self {
+            Self::Plain(name) => name,
+            Self::Expression(regex) => return regex.is_match(image),
+        };
+        let mut rest = image.chars();
+        let fits = name.chars().all(|own| {
+            rest.next().is_some_and(|found| found == own || (own == '.' && found != '\n'))
+        });
+        let rest = without(without(rest.as_str(), ":"), "@sha256:");
+        fits && rest.is_empty()
+    }
+}
+
+/// What is left after a sign and the letters of a tag or digest, when the sign is there.
+fn without<'t>(text: &'t str, sign: &str) -> &'t str {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.{}-".contains(c);
+    text.strip_prefix(sign).map_or(text, |part| part.trim_start_matches(is_part))
 }
 
 fn containers(node: &mut Node, set: &mut dyn FnMut(&mut Node) -> Outcome<()>) -> Outcome<()> {
@@ -53,11 +90,11 @@ fn containers(node: &mut Node, set: &mut dyn FnMut(&mut Node) -> Outcome<()>) ->
     }
 }
 
-fn update(node: &mut Node, matcher: &Regex, image: &Image) -> Outcome<()> {
+fn update(node: &mut Node, matcher: &Matcher<'_>, image: &Image) -> Outcome<()> {
     if node.as_scalar().is_none() {
         return Err(super::not("an image"));
     }
-    if !matcher.is_match(node.raw()) {
+    if !matcher.fits(node.raw()) {
         return Ok(());
     }
     let (mut name, mut tag, mut digest) = split(node.raw());
@@ -111,6 +148,29 @@ fn split(image: &str) -> (String, String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_name_fits_what_its_expression_fits() {
+        let names = ["nginx", "r.io/a/nginx", "a.b", "", "nginx:1", "a-b_c"];
+        let digest = "@sha256:0a{}";
+        let images = names.iter().flat_map(|name| {
+            let tails =
+                ["", ":1.0", ":", "@sha256:", digest, ":1@sha256:0", "@sha256:0:1", "/x", "x"];
+            tails.map(|tail| format!("{name}{tail}"))
+        });
+        let odd = ["axb", "a\nb", "a.b\n", "äb", "a:1:2", "a-b_c:{tag}", "r-io/a/nginx:\u{e4}"];
+        let images: Vec<_> = images.chain(odd.map(str::to_owned)).collect();
+        for name in names {
+            let plain = Matcher::new(name).unwrap();
+            // A group that captures changes nothing, and keeps the name from being plain.
+            let grouped = format!("({name})");
+            let expression = Matcher::new(&grouped).unwrap();
+            assert!(matches!(expression, Matcher::Expression(_)));
+            for image in &images {
+                assert_eq!(plain.fits(image), expression.fits(image), "{name:?} {image:?}");
+            }
+        }
+    }
 
     #[test]
     fn ports_of_registries_are_no_tags() {

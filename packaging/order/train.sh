@@ -1,0 +1,54 @@
+#!/bin/bash
+# Finds out which functions run, and writes them to agent/link-order.txt (see agent/build.rs).
+#
+#   packaging/order/train.sh
+#
+# Builds the binary for x86-64 with its symbols, and lets it run in qemu's emulator, which logs what it
+# translates: `render` of a kustomization, the commands that people ask with, and a daemon that brings 200
+# objects into a real control plane and rests. Worth doing again after a change of compiler or of much
+# code; nothing breaks without it, the program only takes more memory.
+set -euo pipefail
+# shellcheck source=../common.sh
+source "$(dirname "$0")/../common.sh"
+
+readonly target=x86_64-unknown-linux-musl
+
+# The emulator in place of the program: $traces gets one file a process.
+emulated() { # BINARY FILE
+  cat > "$2" <<SCRIPT
+#!/bin/sh
+exec qemu-x86_64-static -d in_asm -D "$traces/\$\$.log" "$1" "\$@"
+SCRIPT
+  chmod +x "$2"
+}
+
+main() {
+  case ${1:-} in -h | --help) usage; exit 0 ;; esac
+  apt_need binutils qemu-user-static
+  "$packaging/toolchain.sh" setup "$target"
+  work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+  local build=${CARGO_TARGET_DIR:-$repository/target} binary
+  say "compiling with symbols"
+  (
+    cd "$repository"
+    eval "$("$packaging/toolchain.sh" env)"
+    CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$build CARGO_PROFILE_RELEASE_STRIP=none \
+      cargo build --quiet --release --locked --package leeward --target "$target"
+  )
+  binary=$work/leeward
+  cp "$build/$target/release/leeward" "$binary"
+
+  say "watching render"
+  traces=$work/render; mkdir "$traces"; emulated "$binary" "$work/render.sh"
+  "$repository/tests/kustomize/sample.sh" "$work/sample"
+  "$work/render.sh" render "$work/sample" > "$work/rendered"
+  [ -s "$work/rendered" ] || die "render printed nothing"
+
+  say "watching the daemon"
+  traces=$work/daemon; mkdir "$traces"; emulated "$binary" "$work/daemon.sh"
+  (cd "$repository" && LEEWARD_BIN=$work/daemon.sh cargo figures footprint --objects 200 --idle-minutes 1) >&2
+  "$packaging/order/patterns.py" "$binary" "$work/render"/*.log --then "$work/daemon"/*.log > "$work/order"
+  cp "$work/order" "$repository/agent/link-order.txt"
+}
+
+main "$@"; exit
