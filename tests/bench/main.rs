@@ -8,6 +8,7 @@ mod apply;
 mod drift;
 mod fetch;
 mod footprint;
+mod render;
 mod report;
 
 use std::{process::ExitCode, time::Duration};
@@ -27,6 +28,8 @@ enum Bench {
     Drift,
     /// Memory, processor and disk at rest, and the peak at work.
     Footprint,
+    /// Time and memory of `render`, beside the real Kustomize.
+    Render,
 }
 
 /// What Leeward costs and how fast it is, on the release binary.
@@ -39,7 +42,7 @@ struct Arguments {
     /// Times that `apply` does each of its sizes; the medians are shown.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Numbers of objects that `apply` and `footprint` work on.
+    /// Numbers of objects that `apply`, `footprint` and `render` work on.
     #[arg(long, value_delimiter = ',')]
     objects: Vec<usize>,
     /// Minutes that `footprint` watches an agent at rest.
@@ -90,6 +93,11 @@ async fn run(arguments: &Arguments, promises: &mut Promises) -> Result<()> {
                 let sizes = arguments.objects_or(&footprint::SIZES);
                 let idle = Duration::from_secs(60 * arguments.idle_minutes);
                 footprint::run(promises, sizes, idle).await.context("footprint")?;
+            }
+            Bench::Render => {
+                let sizes = arguments.objects_or(&render::SIZES);
+                tokio::task::block_in_place(|| render::run(promises, &binary, sizes))
+                    .context("render")?;
             }
         }
     }

@@ -34,19 +34,14 @@ struct Programs {
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
-    let beside = env::current_exe().ok().and_then(|path| Some(path.parent()?.join("leeward")));
-    let mut programs = Programs {
-        kustomize: PathBuf::from("kustomize"),
-        leeward: beside.unwrap_or_else(|| PathBuf::from("leeward")),
-    };
-    let mut folder = None;
+    let (mut kustomize, mut leeward, mut folder) = (None, None, None);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--kustomize") => {
-                programs.kustomize = arguments.next().map(PathBuf::from).unwrap_or_default();
+                kustomize = arguments.next().map(PathBuf::from);
             }
             Some("--leeward") => {
-                programs.leeward = arguments.next().map(PathBuf::from).unwrap_or_default();
+                leeward = arguments.next().map(PathBuf::from);
             }
             _ => folder = Some(PathBuf::from(argument)),
         }
@@ -54,6 +49,13 @@ fn main() -> ExitCode {
     let Some(folder) = folder else {
         eprintln!("usage: compare [--kustomize PROGRAM] [--leeward PROGRAM] FOLDER");
         return ExitCode::from(64);
+    };
+    let programs = match programs(kustomize, leeward) {
+        Ok(programs) => programs,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::from(69);
+        }
     };
     let mut tally = Tally::default();
     for kustomization in kustomizations(&folder) {
@@ -63,6 +65,14 @@ fn main() -> ExitCode {
     println!("{same} the same, {different} different, {refused} refused by us only");
     println!("{only_ours} built by us only, {neither} by neither");
     ExitCode::from(u8::from(different + refused + only_ours > 0))
+}
+
+/// Those that are given; the others are built.
+fn programs(kustomize: Option<PathBuf>, leeward: Option<PathBuf>) -> anyhow::Result<Programs> {
+    Ok(Programs {
+        kustomize: kustomize.map_or_else(leeward_tests::kustomize::build, Ok)?,
+        leeward: leeward.map_or_else(leeward_tests::agent::build_release, Ok)?,
+    })
 }
 
 /// Folders with a kustomization that is no component, in order.

@@ -13,6 +13,7 @@ pub mod faultproxy;
 pub mod fleet;
 pub mod gitserver;
 pub mod installed;
+pub mod kustomize;
 pub mod leash;
 pub mod receiver;
 pub mod scenario;
@@ -20,6 +21,7 @@ pub mod tls;
 pub mod weather;
 
 mod background;
+mod gotool;
 mod http;
 mod ports;
 pub mod progress;

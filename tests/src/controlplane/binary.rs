@@ -12,8 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use super::gotool;
-use crate::{cache, leash::Leashed, progress::Progress};
+use crate::{cache, gotool, leash::Leashed, progress::Progress};
 
 /// As in go.mod; the API server would call itself v0.0.0 otherwise, which clients cannot parse.
 const KUBERNETES_MAJOR: &str = "1";

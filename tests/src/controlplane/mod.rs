@@ -8,7 +8,6 @@
 mod api;
 mod binary;
 mod components;
-mod gotool;
 
 use std::{
     path::{Path, PathBuf},

