@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections import Counter
 
 # Of the bytes that one pattern brings, how many must have run. Below that, pages are read for nothing.
-SHARE = 0.9
+SHARE = 0.8
 
 # A name is cut where no other begins alike, but not before this many characters: people read the list.
 READABLE = 40
