@@ -28,8 +28,7 @@ fn main() {
 /// GNU ld and LLD: `INSERT` leaves the linker's own script as it is otherwise.
 fn linker_script(patterns: &str) -> String {
     let patterns = patterns.lines().filter(|line| !line.starts_with('#'));
-    let sections: String = patterns
-        .flat_map(|name| ["    *(.text.", name, " .text.unlikely.", name, ")\n"])
-        .collect();
+    let sections: String =
+        patterns.flat_map(|name| ["    *(.text.", name, " .text.unlikely.", name, ")\n"]).collect();
     format!("SECTIONS\n{{\n  .text.ordered :\n  {{\n{sections}  }}\n}}\nINSERT BEFORE .text;\n")
 }

@@ -32,14 +32,14 @@ pub(crate) fn run(promises: &mut Promises, leeward: &Path, sizes: &[usize]) -> R
         ));
         let programs =
             [Program { path: leeward, verb: "render" }, Program { path: &real, verb: "build" }];
-        compare(promises, programs, folder.path(), *objects)?;
+        compare(promises, &programs, folder.path(), *objects)?;
     }
     Ok(())
 }
 
 fn compare(
     promises: &mut Promises,
-    programs: [Program<'_>; 2],
+    programs: &[Program<'_>; 2],
     folder: &Path,
     objects: usize,
 ) -> Result<()> {
