@@ -2,7 +2,7 @@
 # Proves a release: every target's binary, packages and image, and what lies beside them.
 #
 #   packaging/check.sh [TARGET…]     checks dist/ (or $DIST); without a target all that it holds
-#   packaging/check.sh --ci          makes and checks a release of one ARM target, unless exactly this has passed before
+#   packaging/check.sh --ci          makes a release and checks it, unless exactly this has passed before
 #
 # The power-cut test of a virtual board is not part of it: packaging/vm/powercut.py.
 set -euo pipefail
@@ -50,16 +50,21 @@ archive_holds() { # TARGET
   ! tar -tvzf "$dist/$name.tar.gz" | awk '{ print $2 }' | grep -vx 0/0 || die "$name.tar.gz names an owner"
 }
 
-check() { # TARGET…
+# The binary runs, and the image is one: by target. The packages differ by their architecture alone, so CI
+# installs and removes those of one target only.
+check() { # PACKAGES TARGET…, both lists
+  local packaged=$1 target unpacked; shift
   version=$(sed -n 's/^version //p' "$dist/BUILDINFO")
   sums_hold
   sbom_holds
-  local target unpacked; unpacked=$(mktemp -d)
+  unpacked=$(mktemp -d)
   for target in "$@"; do
     archive_holds "$target"
     tar -xzf "$dist/leeward-$version-$target.tar.gz" -C "$unpacked"
     "$packaging/check/binary.sh" "$target" "$unpacked/leeward-$version-$target/leeward"
     "$packaging/check/image.sh" "$target" "$dist"
+  done
+  for target in $packaged; do
     as_root env LEEWARD_CACHE="$cache" "$packaging/check/package.sh" "$target" "$dist"
   done
   rm -rf "$unpacked"
@@ -78,19 +83,20 @@ fingerprint() {
   git -C "$repository" ls-tree HEAD agent packaging systemd Cargo.toml Cargo.lock .cargo LICENSE README.md CHANGELOG.md | sha256sum | cut -c1-16
 }
 
-# One target, the one with the most ways to go wrong: 32 bits, and time with 64 of them. A cold run compiles
-# everything with link-time optimisation, so what has passed is remembered beside the other caches.
+# A cold run compiles everything three times with link-time optimisation, so what has passed is remembered
+# beside the other caches.
 continuous() {
-  local target=armv7-unknown-linux-musleabihf passed fingerprint
-  if fingerprint=$(fingerprint) && passed=$cache/release-passed/$target-$fingerprint && [ -e "$passed" ]; then
-    say "exactly this release of $target has passed on this machine"
+  local passed fingerprint
+  if fingerprint=$(fingerprint) && passed=$cache/release-passed/$fingerprint && [ -e "$passed" ]; then
+    say "exactly this release has passed on this machine"
     return
   fi
   # Own folders: neither the tests' target folder nor a release that somebody is making is touched.
   export DIST=$cache/release-ci/dist CARGO_TARGET_DIR=$cache/release-ci/target
   dist=$DIST
-  "$packaging/release.sh" "$(sed -n 's/^version = "\(.*\)"/\1/p' "$repository/Cargo.toml" | head -1)" "$target"
-  check "$target"
+  "$packaging/release.sh" "$(sed -n 's/^version = "\(.*\)"/\1/p' "$repository/Cargo.toml" | head -1)"
+  # shellcheck disable=SC2086  # a list of words
+  check armv7-unknown-linux-musleabihf $ALL_TARGETS
   [ -z "$fingerprint" ] || { mkdir -p "$cache/release-passed"; touch "$passed"; }
 }
 
@@ -101,7 +107,7 @@ main() {
     *)
       local targets=("$@")
       [ $# -gt 0 ] || mapfile -t targets < <(targets_in_dist)
-      check "${targets[@]}"
+      check "${targets[*]}" "${targets[@]}"
       ;;
   esac
 }

@@ -27,20 +27,28 @@ archive() {
     --owner=0 --group=0 --numeric-owner --create "$(basename "$1")" | gzip -9n > "$2"
 }
 
-compile() { # TARGET
-  say "compiling for $1"
-  # cargo does not see that std was made anew.
-  if ! cmp -s "$cache/toolchain/$1.done" "$build/$1/toolchain"; then
-    rm -rf "${build:?}/$1"
-    mkdir -p "$build/$1"
-    cp "$cache/toolchain/$1.done" "$build/$1/toolchain"
-  fi
+# All targets by one cargo: what runs at build time is compiled once, and while one target is linked by one
+# core, another one is compiled by the next.
+compile() { # TARGET…
+  say "compiling for $*"
+  local target name arguments=()
+  for target in "$@"; do
+    # cargo does not see that std was made anew.
+    if ! cmp -s "$cache/toolchain/$target.done" "$build/$target/toolchain"; then
+      rm -rf "${build:?}/$target"
+      mkdir -p "$build/$target"
+      cp "$cache/toolchain/$target.done" "$build/$target/toolchain"
+    fi
+    arguments+=(--target "$target")
+  done
   (
     cd "$repository"
     eval "$("$packaging/toolchain.sh" env)"
-    local name=${1//-/_}
-    export "CARGO_TARGET_${name^^}_RUSTFLAGS=--remap-path-prefix=$repository=/leeward --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$cache/toolchain=/toolchain -C force-unwind-tables=no"
-    CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$build cargo build --quiet --release --locked --package leeward --target "$1"
+    for target in "$@"; do
+      name=${target//-/_}
+      export "CARGO_TARGET_${name^^}_RUSTFLAGS=--remap-path-prefix=$repository=/leeward --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$cache/toolchain=/toolchain -C force-unwind-tables=no"
+    done
+    CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$build cargo build --quiet --release --locked --package leeward "${arguments[@]}"
   )
 }
 
@@ -119,8 +127,9 @@ main() {
   need_nfpm
   rm -rf "$dist"; mkdir -p "$dist"
   work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+  # shellcheck disable=SC2086  # a list of words
+  compile $targets
   for target in $targets; do
-    compile "$target"
     say "packing for $target"
     name=leeward-$version-$target
     stage "$target" "$work/$target/$name"

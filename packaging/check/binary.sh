@@ -4,8 +4,9 @@
 #   packaging/check/binary.sh TARGET BINARY
 #
 # It is static and small; and run by the emulator of its processor it tells its version, checks a
-# configuration, renders a folder, opens its store with neither API server nor repository there, and tells
-# afterwards what the store holds. A second start on the same store counts on.
+# configuration, renders a folder, builds a kustomization with an encrypted file in it, opens its store with
+# neither API server nor repository there, and tells afterwards what the store holds. A second start on the
+# same store counts on.
 set -euo pipefail
 # shellcheck source=../common.sh
 source "$(dirname "$0")/../common.sh"
@@ -63,14 +64,48 @@ data: { greeting: hello }
 MANIFEST
 }
 
+# The encrypted file and its throwaway key are test vectors of the real SOPS.
+kustomization() { # FOLDER
+  local vectors=$repository/agent/sops/src/vectors
+  mkdir -p "$1/base" "$1/site"
+  install -m600 "$vectors/keys.txt" "$1/age.key"
+  cp "$vectors/age.yaml" "$1/base/"
+  cat > "$1/base/kustomization.yaml" <<MANIFEST
+resources: [age.yaml, web.yaml]
+configMapGenerator: [{ name: settings, literals: ["greeting=hello, \${site}"] }]
+MANIFEST
+  cat > "$1/base/web.yaml" <<MANIFEST
+apiVersion: v1
+kind: Pod
+metadata: { name: web }
+spec:
+  containers: [{ name: main, image: "pause:1", envFrom: [{ configMapRef: { name: settings } }] }]
+MANIFEST
+  cat > "$1/site/kustomization.yaml" <<MANIFEST
+namePrefix: north-
+resources: [../base]
+images: [{ name: pause, newTag: "2" }]
+patches: [{ target: { kind: Pod }, patch: '[{ "op": "add", "path": "/metadata/labels", "value": { "a": "b" } }]' }]
+MANIFEST
+}
+
 leeward() { timeout 60 "${run[@]}" "$binary" "$@"; }
 
-# starts N: the agent runs for some seconds, ends by SIGTERM, and has counted its Nth boot.
+# starts N: the agent runs until it has tried to fetch, ends in order by SIGTERM, and has counted its Nth boot.
 starts() {
-  local status=0 boot
-  timeout --signal=TERM 8 "${run[@]}" "$binary" run --config "$work/agent.toml" > "$work/log" 2>&1 || status=$?
-  [ $status = 124 ] || { cat "$work/log" >&2; die "the agent ended by itself, with $status"; }
-  grep -q 'Cannot fetch the source; will retry' "$work/log" || { cat "$work/log" >&2; die "the agent did not try to fetch"; }
+  local agent boot tries=0 log=$work/log-$1
+  "${run[@]}" "$binary" run --config "$work/agent.toml" > "$log" 2>&1 &
+  agent=$!
+  until grep -qs 'Cannot fetch the source; will retry' "$log"; do
+    if ! kill -0 $agent 2> /dev/null || [ $((tries += 1)) -gt 300 ]; then
+      cat "$log" >&2
+      kill -KILL $agent 2> /dev/null || true
+      die "the agent did not try to fetch"
+    fi
+    sleep 0.2
+  done
+  kill -TERM $agent
+  wait $agent || { cat "$log" >&2; die "the agent did not end in order"; }
   boot=$(leeward status --config "$work/agent.toml" --output json 2> /dev/null |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["agent"]["boot"])')
   [ "$boot" = "$1" ] || die "the store tells boot $boot, not $1"
@@ -92,6 +127,9 @@ main() {
   leeward version
   leeward check --offline --config "$work/agent.toml"
   leeward render "$work/apps" | grep -q 'greeting: hello' || die "render printed no greeting"
+  kustomization "$work/fleet"
+  leeward render "$work/fleet/site" --sops-age-key "$work/fleet/age.key" --set site=harbour > "$work/built"
+  diff "$packaging/check/built.yaml" "$work/built" || die "render did not build what it should"
   starts 1
   starts 2
   say "$target: the binary stands on its own"

@@ -4,7 +4,8 @@
 #   packaging/check/package.sh TARGET DIST
 #
 # Files, permissions, the user, the enabled unit; that an administrator's edits and decisions outlive an
-# upgrade, and the store everything but a purge. Then the same Debian anew for install.sh. Needs root.
+# upgrade, and the store everything but a purge. The .rpm lives in the same Debian, by Debian's rpm, which
+# knows nothing of what is installed there otherwise. Then install.sh. Needs root.
 set -euo pipefail
 # shellcheck source=../common.sh
 source "$(dirname "$0")/../common.sh"
@@ -129,6 +130,59 @@ life_of_deb() {
   umount "$root/proc"
 }
 
+# The .rpm as it is, but newer and with another default in its configuration.
+newer_rpm() {
+  local tree=$work/newer-rpm name=leeward-$version-$target arch=$debian_arch page
+  [ "$arch" != armhf ] || arch=arm7
+  mkdir -p "$tree/packaging" "$tree/work/man"
+  cp -r "$repository/systemd" "$repository/LICENSE" "$tree/"
+  cp -r "$packaging/package" "$tree/packaging/"
+  echo '# a new default' >> "$tree/packaging/package/agent.toml"
+  tar -xzf "$dist/$name.tar.gz" -C "$tree"
+  for page in "$tree/$name"/man/*.1; do gzip -9n < "$page" > "$tree/work/man/${page##*/}.gz"; done
+  (cd "$tree" && VERSION=99.0.0 ARCH=$arch STAGED=$tree/$name WORK=$tree/work \
+    timeout 300 "$nfpm" package --config packaging/package/nfpm.yaml --packager rpm --target newer.rpm > /dev/null)
+  mv "$tree/newer.rpm" "$work/newer.rpm"
+}
+
+# Neither the packages that it depends on nor the processor are known to rpm here.
+rpm_inside() {
+  timeout 300 rpm --force-debian --root "$root" --nodeps "$@" < /dev/null
+}
+
+# rpm keeps an edited configuration of a removed package under another name.
+keeps_all_of_rpm() { # WHEN
+  mv "$root/etc/leeward/agent.toml.rpmsave" "$root/etc/leeward/agent.toml"
+  keeps_all "$1"
+}
+
+life_of_rpm() {
+  say "${rpm##*/}: install, upgrade, remove"
+  debian
+  newer_rpm
+  rpm_inside -i --ignorearch "$rpm"
+  is_installed "after the installation"
+  unit_holds
+  lived_in
+  rpm_inside -U --ignorearch "$work/newer.rpm"
+  is_installed "after the upgrade"
+  keeps_all "by the upgrade"
+  there /etc/leeward/agent.toml.rpmnew "after the upgrade"
+  inside systemctl disable leeward.service > /dev/null 2>&1
+  rpm_inside -U --ignorearch --oldpackage "$rpm"
+  gone "$WANTED" "although it was disabled before the upgrade"
+  inside systemctl enable leeward.service > /dev/null 2>&1
+  rpm_inside -e leeward
+  gone /usr/bin/leeward "after the removal"
+  gone /usr/lib/systemd/system/leeward.service "after the removal"
+  gone "$WANTED" "after the removal"
+  keeps_all_of_rpm "by the removal"
+  rpm_inside -i --ignorearch "$rpm"
+  is_installed "after the second installation"
+  keeps_all "by the second installation"
+  umount "$root/proc"
+}
+
 rpm_holds() {
   say "${rpm##*/}: contents and scripts"
   local listed
@@ -179,10 +233,12 @@ main() {
   version=$(sed -n 's/^version //p' "$dist/BUILDINFO")
   deb=$dist/leeward_$version-1_$debian_arch.deb rpm=$dist/leeward-$version-1.$rpm_arch.rpm
   apt_need lintian rpm
+  need_nfpm
   work=$(mktemp -d); root=$work/root
   trap leave EXIT
   life_of_deb
   rpm_holds
+  life_of_rpm
   install_script_holds
   say "$target: the packages live as they should"
 }

@@ -8,7 +8,7 @@ runs on it and follows a Git repository that gets a new commit several times a s
 away. What the agent says of itself (`leeward status`) goes out on the console, and is from then on
 acknowledged. At a random moment the power goes. At the next power-on, before any agent runs:
 
-- the disk mounts, and the store opens; it was never set aside;
+- the disk mounts (fsck is told of, should it need that), and the store opens; it was never set aside;
 - its boot counter is at least the acknowledged one: it never goes back;
 - the newest whole revision in it is the acknowledged one or a later one;
 - no event of the outbox is lost: nobody takes them away here, so their number never falls.
@@ -203,10 +203,11 @@ class Tally:
     """What all cuts were like."""
 
     def __init__(self):
-        self.words, self.torn, self.disk = 0, 0, [0, 0, 0, 0]
+        self.words, self.torn, self.mended, self.disk = 0, 0, 0, [0, 0, 0, 0]
 
-    def add(self, words, disk):
+    def add(self, words, disk, console):
         self.words += words
+        self.mended += any(line.startswith("MENDED") for line in console)
         self.torn += disk[0] > 0
         self.disk = [sum(pair) for pair in zip(self.disk, disk)]
 
@@ -214,7 +215,7 @@ class Tally:
         lost, unsafe, writes, flushes = self.disk
         return (f"the store opened every time, nothing of {self.words} acknowledged states was lost. The disk saw "
                 f"{writes} writes and {flushes} flushes; in {self.torn} of the cuts it lost sectors, {lost} of "
-                f"{unsafe} that were not yet safe.")
+                f"{unsafe} that were not yet safe. fsck had to mend the file system {self.mended} times.")
 
 
 def cut_again_and_again(options, folder, repository):
@@ -237,7 +238,7 @@ def cut_again_and_again(options, folder, repository):
         finally:
             board.emulator.kill()
             board.disk.kill()
-        tally.add(words, sectors)
+        tally.add(words, sectors, board.console)
         print(f"{number + 1:3}: found {found or 'nothing'}; acknowledged {acknowledged}; "
               f"{sectors[0]} of {sectors[1]} unsafe sectors lost", flush=True)
 

@@ -1,9 +1,15 @@
 //! What an agent takes of a small board: memory, processor and disk while
 //! nothing happens, and the most that it ever took.
 
+mod binaries;
+mod board;
+mod page;
+mod text;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use leeward_core::model::StatusDocument;
 use leeward_tests::{
     agent::{AgentOptions, Footprint},
     controlplane::{ControlPlane, ControlPlaneOptions},
@@ -16,9 +22,14 @@ use leeward_tests::{
 
 use crate::report::{self, Promises};
 
+pub(crate) use binaries::Released;
+pub(crate) use page::measure as measure_releases;
+
 pub(crate) const SIZES: [usize; 2] = [200, 1000];
 /// After the last pod is up, until nothing of the start is under way any more.
 const SETTLE: Duration = Duration::from_secs(60);
+/// From the start to good, on an emulated processor too.
+const SOAKED: Duration = Duration::from_secs(600);
 const MIB: f64 = 1024.0 * 1024.0;
 /// What is promised: MiB at rest for up to so many objects, per cent of one
 /// processor, KiB written in ten minutes.
@@ -43,26 +54,40 @@ fn as_installed(options: AgentOptions) -> AgentOptions {
         .set("apply.timeout", "5m")
 }
 
+/// An agent that has applied so many objects and has not started.
+async fn prepare(
+    plane: &ControlPlane,
+    name: &str,
+    objects: usize,
+    adapt: impl FnOnce(AgentOptions) -> AgentOptions,
+) -> Result<Scenario> {
+    let files = [("all.yaml", documents(&thirds(name, objects, 1)))];
+    let scenario =
+        Scenario::prepare_on(plane, name, &files, |options| adapt(as_installed(options))).await?;
+    scenario.api.apply(&namespace(name), MEDDLER).await?;
+    Ok(scenario)
+}
+
+/// Waits until all is good, and then until nothing of the start is under way any more.
+async fn settle(scenario: &mut Scenario) -> Result<()> {
+    let commit = scenario.repository.head()?.context("no commit")?;
+    let good = |status: &StatusDocument| {
+        status.apps.iter().any(|app| leeward_tests::scenario::is_good_at(app, &commit))
+    };
+    scenario.agent.wait_status(SOAKED, good).await?;
+    tokio::time::sleep(SETTLE).await;
+    Ok(())
+}
+
 async fn one(promises: &mut Promises, objects: usize, idle: Duration) -> Result<()> {
     let minutes = idle.as_secs_f64() / 60.0;
     report::title(&format!("Footprint: {objects} objects, {minutes} minutes at rest"));
     report::doing("starting a control plane");
     let plane = ControlPlane::start(ControlPlaneOptions::default()).await?;
-    let name = "figures-footprint";
-    let files = [("all.yaml", documents(&thirds(name, objects, 1)))];
-    let mut scenario = Scenario::prepare_on(&plane, name, &files, as_installed).await?;
-    scenario.api.apply(&namespace(name), MEDDLER).await?;
+    let mut scenario = prepare(&plane, "figures-footprint", objects, |options| options).await?;
     let link = Link::lay(&mut scenario, None)?;
     scenario.agent.start_again()?;
-    let commit = scenario.repository.head()?.context("no commit")?;
-    let soaked = Duration::from_secs(300);
-    scenario
-        .agent
-        .wait_status(soaked, |status| {
-            status.apps.iter().any(|app| leeward_tests::scenario::is_good_at(app, &commit))
-        })
-        .await?;
-    tokio::time::sleep(SETTLE).await;
+    settle(&mut scenario).await?;
     report::doing("watching it rest");
     let (before, polls) = (scenario.agent.footprint()?, link.counts());
     tokio::time::sleep(idle).await;

@@ -11,7 +11,7 @@ mod footprint;
 mod render;
 mod report;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -48,6 +48,12 @@ struct Arguments {
     /// Minutes that `footprint` watches an agent at rest.
     #[arg(long, default_value_t = 10)]
     idle_minutes: u64,
+    /// A released binary, as `TARGET=FILE`: `footprint` measures all that are named, ARM on emulators.
+    #[arg(long = "released", requires = "page")]
+    released: Vec<footprint::Released>,
+    /// Where to write what `footprint` found of them, as Markdown.
+    #[arg(long, requires = "released")]
+    page: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -76,6 +82,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, promises: &mut Promises) -> Result<()> {
+    let idle = Duration::from_secs(60 * arguments.idle_minutes);
+    if let Some(page) = &arguments.page {
+        return footprint::measure_releases(promises, &arguments.released, idle, page)
+            .await
+            .context("footprint");
+    }
     let binary = tokio::task::spawn_blocking(leeward_tests::agent::build_release).await??;
     let size = std::fs::metadata(&binary).context("cannot look at the binary")?.len();
     report::note(&format!("leeward, release build: {size} bytes"));
@@ -91,7 +103,6 @@ async fn run(arguments: &Arguments, promises: &mut Promises) -> Result<()> {
             Bench::Drift => drift::run(promises).await.context("drift")?,
             Bench::Footprint => {
                 let sizes = arguments.objects_or(&footprint::SIZES);
-                let idle = Duration::from_secs(60 * arguments.idle_minutes);
                 footprint::run(promises, sizes, idle).await.context("footprint")?;
             }
             Bench::Render => {

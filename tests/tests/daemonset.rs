@@ -23,6 +23,25 @@ use serde_json::{Value, json};
 
 const NAME: &str = "daemonset-role";
 
+/// Two Pods of a node would want the same store at the same time.
+#[tokio::test]
+async fn upgrade_ends_the_old_pod_before_it_starts_the_next() {
+    for folder in ["", "cluster-admin"] {
+        let objects = rendered(&overlay(folder)).await.unwrap();
+        let daemon = objects.iter().find(|one| one["kind"] == "DaemonSet").unwrap();
+        let strategy = &daemon["spec"]["updateStrategy"];
+        assert_eq!(strategy["type"], "RollingUpdate", "{folder}");
+        assert_eq!(strategy["rollingUpdate"]["maxSurge"], 0, "{folder}");
+        let store = daemon["spec"]["template"]["spec"]["volumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|volume| volume["name"] == "store")
+            .unwrap();
+        assert_eq!(store["hostPath"]["path"], "/var/lib/leeward", "{folder}");
+    }
+}
+
 #[tokio::test]
 async fn kustomizations_pass_a_server_side_dry_run() {
     let options = ControlPlaneOptions::default();

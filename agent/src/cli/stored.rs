@@ -44,8 +44,10 @@ impl From<OpenStoreError> for Failure {
                 Self::new(Exit::NoPermission, message)
                     .with_hint("the store is the agent's; try again as root")
             }
+            OpenStoreError::Newer { .. } => Self::new(Exit::InputOutput, message).with_hint(
+                "nothing in it was touched: install the version that wrote it, or a later one",
+            ),
             OpenStoreError::Io { .. }
-            | OpenStoreError::Newer { .. }
             | OpenStoreError::Unusable { .. }
             | OpenStoreError::Database { .. } => Self::new(Exit::InputOutput, message),
         }

@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder, ConfigExt},
+    client::{Body, ClientBuilder, ConfigExt, RustlsTlsError},
     config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::time::Instant;
@@ -61,12 +61,17 @@ pub enum ConnectError {
     ServiceAccount(#[source] Box<InClusterError>),
     #[error("the certificates or credentials for {server} cannot be used")]
     Credentials { server: Uri, source: Box<kube::Error> },
+    #[error(
+        "nothing vouches for {server}: the kubeconfig names no certificate authority, and this machine trusts none; install the package `ca-certificates`, or set `certificate-authority` in the kubeconfig"
+    )]
+    NoAuthorities { server: Uri, source: Box<kube::Error> },
 }
 
 impl ConnectError {
-    /// Whether a file is just not there (yet): k3s writes its own while it starts.
+    /// Whether a file is just not there (yet): k3s writes its own while it
+    /// starts, and a package brings the machine's certificate authorities.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Read { .. })
+        matches!(self, Self::Read { .. } | Self::NoAuthorities { .. })
     }
 }
 
@@ -307,9 +312,16 @@ fn referenced(kubeconfig: &Kubeconfig) -> impl Iterator<Item = &Path> {
 /// times and logs every refusal as an error.
 fn connect(config: &Config, stamps: Vec<Stamp>) -> Result<Connection, ConnectError> {
     let server: Arc<str> = config.cluster_url.to_string().trim_end_matches('/').into();
-    let client = client(config).map_err(|source| ConnectError::Credentials {
-        server: config.cluster_url.clone(),
-        source: Box::new(source),
+    let client = client(config).map_err(|source| {
+        let (named, server) = (config.root_cert.is_some(), config.cluster_url.clone());
+        let source = Box::new(source);
+        match *source {
+            // Ours are not read: it is the machine's that cannot be.
+            kube::Error::RustlsTls(RustlsTlsError::AddRootCertificate(_)) if !named => {
+                ConnectError::NoAuthorities { server, source }
+            }
+            _ => ConnectError::Credentials { server, source },
+        }
     })?;
     Ok(Connection { client, server, stamps })
 }

@@ -7,7 +7,7 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Url, redirect:
 
 use super::{
     credentials::TlsMaterial,
-    failure::{chain, failure},
+    failure::{chain, failure, hinted},
     proxy::is_loopback,
 };
 use crate::config::SourceConfig;
@@ -79,7 +79,11 @@ pub(super) fn build_client(
             .tls_certs_only(authorities)
             .build()
             .map_err(|error| unusable("the TLS setup", &error)),
-        Err(error) => Err(unusable("the TLS setup of this machine", &error)),
+        Err(error) => Err(hinted(
+            LinkStep::Tls,
+            format!("the TLS setup of this machine is unusable: {}", chain(&error)),
+            "install the package `ca-certificates`, or name the server's authority in `source.ca_file`",
+        )),
     }
 }
 

@@ -42,8 +42,9 @@ pub enum OpenStoreError {
     Missing { path: Utf8PathBuf },
     #[error("cannot open store {path}")]
     Io { path: Utf8PathBuf, source: io::Error },
-    #[error("store {path} has schema {schema}, which is newer than this agent's {known}")]
-    Newer { path: Utf8PathBuf, schema: u32, known: u32 },
+    /// An agent of a later version wrote it. Left exactly as it is.
+    #[error("store {path} has {what} {found}, which is newer than this agent's {known}")]
+    Newer { path: Utf8PathBuf, what: &'static str, found: u32, known: u32 },
     /// The next start of the agent sets it aside and makes another.
     #[error("store {path} cannot be used: {reason}")]
     Unusable { path: Utf8PathBuf, reason: String },

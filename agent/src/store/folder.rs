@@ -35,6 +35,12 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What every redb file starts with; one without was never initialised.
 pub(super) const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+/// The version of redb's file format that this agent writes.
+pub(super) const FILE_FORMAT: u8 = 3;
+/// A version above this is rot: redb has had three in its first five years.
+const FILE_FORMAT_MAX: u8 = 16;
+/// Where the version stands in a redb file, once for each of the two commit slots.
+const FILE_FORMAT_AT: [usize; 2] = [64, 192];
 
 /// The folder of a store, locked for this process.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub(super) struct Folder {
 pub(super) enum Found {
     Nothing,
     Database,
+    /// In a file format that only a later redb can read.
+    Later(u8),
     Foreign,
 }
 
@@ -81,11 +89,15 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
+        let [_, last] = FILE_FORMAT_AT;
         let mut start = Vec::new();
-        file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+        file.take(last as u64 + 1).read_to_end(&mut start)?;
         Ok(match start.as_slice() {
             [] => Found::Nothing,
-            start if start == MAGIC => Found::Database,
+            start if start.starts_with(&MAGIC) => match later_format(start) {
+                Some(version) => Found::Later(version),
+                None => Found::Database,
+            },
             _ => Found::Foreign,
         })
     }
@@ -151,8 +163,18 @@ impl Folder {
         }
     }
 
-    fn unclean(&self) -> u32 {
+    /// Openings since the last closing.
+    pub(super) fn unclean(&self) -> u32 {
         read_number(&self.path.join(UNCLEAN)).and_then(|count| count.try_into().ok()).unwrap_or(0)
+    }
+
+    /// As if there had been no opening since there were so many.
+    pub(super) fn forget_opening(&self, before: u32) {
+        if before == 0 {
+            drop(fs::remove_file(self.path.join(UNCLEAN)));
+        } else {
+            self.set_unclean(before);
+        }
     }
 
     /// Not synced: a power cut that takes it back costs one check more or less.
@@ -180,6 +202,14 @@ impl Folder {
     pub(super) fn throw_ballast(&self) -> bool {
         self.ballast.throw()
     }
+}
+
+/// redb takes a version that it does not know for damage. Both slots must say the same, so that a
+/// single rotten byte is not taken for a later agent's.
+fn later_format(start: &[u8]) -> Option<u8> {
+    let [first, second] = FILE_FORMAT_AT.map(|at| start.get(at));
+    let version = first.filter(|version| Some(*version) == second)?;
+    (FILE_FORMAT + 1..=FILE_FORMAT_MAX).contains(version).then_some(*version)
 }
 
 fn lock(folder: &Utf8Path, patience: Duration) -> Result<File, OpenStoreError> {

@@ -14,7 +14,7 @@ use super::{
     backend::{Counted, Memory},
     boot::BootRecord,
     error::Fault,
-    folder::{Folder, Found, MAGIC},
+    folder::{self, Folder, Found, MAGIC},
     open_database,
     outbox::Counters,
     schema::{self, decode, encode, key},
@@ -90,15 +90,25 @@ impl Store {
         let unusable = match found {
             Found::Nothing => None,
             Found::Foreign => Some("it does not start as a redb file does".to_owned()),
+            Found::Later(found) => {
+                return Err(newer(&path, "file format", found.into(), folder::FILE_FORMAT.into()));
+            }
             Found::Database => {
+                let openings = folder.unclean();
                 let check = folder.opening();
                 let disk = open_file(&path).map_err(io)?;
-                match examine(&path, open_database(disk, &written, check))? {
-                    Outcome::Usable(database) => {
+                match examine(&path, open_database(disk, &written, check)) {
+                    Ok(Outcome::Usable(database)) => {
                         let store = Self::in_folder(folder, database, written, max_size);
                         return Ok(Opened { store, recovered: None });
                     }
-                    Outcome::Unusable(reason) => Some(reason),
+                    Ok(Outcome::Unusable(reason)) => Some(reason),
+                    Err(error) => {
+                        if matches!(error, OpenStoreError::Newer { .. }) {
+                            folder.forget_opening(openings);
+                        }
+                        return Err(error);
+                    }
                 }
             }
         };
@@ -192,12 +202,17 @@ fn examine(
         Err(error) => return Err(database_error(path, error.into())),
     };
     match read_schema(&database) {
-        Ok(schema) if schema > schema::SCHEMA => {
-            Err(OpenStoreError::Newer { path: path.to_owned(), schema, known: schema::SCHEMA })
-        }
+        Ok(schema) if schema > schema::SCHEMA => Err(newer(path, "schema", schema, schema::SCHEMA)),
         Ok(_) => Ok(Outcome::Usable(database)),
+        Err(Fault::Newer { format, .. }) => {
+            Err(newer(path, "record format", format.into(), schema::FORMAT.into()))
+        }
         Err(fault) => Ok(Outcome::Unusable(fault.into_error(path.as_str()).to_string())),
     }
+}
+
+fn newer(path: &Utf8Path, what: &'static str, found: u32, known: u32) -> OpenStoreError {
+    OpenStoreError::Newer { path: path.to_owned(), what, found, known }
 }
 
 /// Reads what every later step needs, so that damage shows now.

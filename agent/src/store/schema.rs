@@ -9,10 +9,14 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::Fault;
 
-/// Of the set of tables and their keys. A store with a newer one is left alone.
+/// Of the set of tables and their keys, and of what stands in them. A store with
+/// a newer one is left alone: refused at the opening, before anything is written.
 pub(super) const SCHEMA: u32 = 1;
 /// The format that records are written in.
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
+// Whoever raises the format raises the schema, too; else an older agent would
+// find out in the middle of its work.
+const _: () = assert!(FORMAT as u32 <= SCHEMA);
 
 pub(super) type ObjectId = [u8; 20];
 /// App, then the object's group, kind, namespace and name.

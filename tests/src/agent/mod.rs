@@ -35,6 +35,8 @@ pub struct AgentOptions {
     environment: Vec<(String, String)>,
     /// A program and its first arguments, which runs what follows.
     launcher: Vec<String>,
+    /// Instead of the one that is built.
+    binary: Option<PathBuf>,
 }
 
 impl AgentOptions {
@@ -54,7 +56,19 @@ impl AgentOptions {
     }
 
     fn empty() -> Self {
-        Self { settings: toml::Table::new(), environment: Vec::new(), launcher: Vec::new() }
+        Self {
+            settings: toml::Table::new(),
+            environment: Vec::new(),
+            launcher: Vec::new(),
+            binary: None,
+        }
+    }
+
+    /// Takes this binary, or a program that becomes it, for all commands.
+    #[must_use]
+    pub fn binary(mut self, binary: &Path) -> Self {
+        self.binary = Some(binary.to_owned());
+        self
     }
 
     /// Has the daemon (not the other commands) started by another program,
@@ -120,7 +134,10 @@ impl Agent {
 
     /// Writes the configuration and starts nothing, for the other commands.
     pub async fn prepare(options: AgentOptions) -> Result<Self> {
-        let binary = tokio::task::spawn_blocking(binary::build).await??;
+        let binary = match &options.binary {
+            Some(binary) => binary.clone(),
+            None => tokio::task::spawn_blocking(binary::build).await??,
+        };
         let folder = ScratchDir::new("agent")?;
         let [port] = ports::free().context("no free port on loopback")?;
         let listen = SocketAddr::from(([127, 0, 0, 1], port));

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use leeward_core::model::{LinkState, PhaseName};
+use leeward_core::model::{LinkState, LinkStep, PhaseName, StatusDocument};
 use leeward_tests::{
-    agent::Agent,
+    agent::{Agent, AgentOptions},
     faultproxy::{FaultProxy, Policy},
     scenario::{SOON, Scenario, objects::documents},
     weather::{ServiceManager, blocked_by, say},
@@ -21,11 +21,7 @@ async fn ask(agent: &Agent, path: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn unknown_key_ends_the_start_with_its_line_and_the_nearest_known_one() {
-    let options = leeward_tests::agent::AgentOptions::new(
-        "edge",
-        "/nowhere".as_ref(),
-        "http://127.0.0.1:1/fleet.git",
-    );
+    let options = AgentOptions::new("edge", "/nowhere".as_ref(), "http://127.0.0.1:1/fleet.git");
     let agent = Agent::prepare(options.set("source.intervall", "5s")).await.unwrap();
     let output = agent.cli(&["run"]).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -34,6 +30,40 @@ async fn unknown_key_ends_the_start_with_its_line_and_the_nearest_known_one() {
         assert!(said.contains(word), "{said}");
     }
 }
+
+/// A minimal image, or a board before its first package.
+#[tokio::test]
+async fn machine_without_certificate_authorities_starts_and_says_what_to_install() {
+    let folder = leeward_tests::leash::ScratchDir::new("faults-authorities").unwrap();
+    let kubeconfig = folder.join("kubeconfig");
+    std::fs::write(&kubeconfig, KUBECONFIG_WITHOUT_AUTHORITY).unwrap();
+    // Nobody listens there; but it does not come to that.
+    let options = AgentOptions::new("edge", &kubeconfig, "https://127.0.0.1:1/fleet.git")
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent");
+    let mut agent = Agent::start(options).await.unwrap();
+    let down = |status: &StatusDocument| status.link.state == LinkState::Down;
+    let status = agent.wait_status(SOON, down).await.unwrap();
+    assert_eq!(status.link.failed_step, Some(LinkStep::Tls), "{}", status.link.evidence);
+    let link = status.why.iter().find(|one| one.blocker == "link").unwrap();
+    assert!(link.hint.contains("`ca-certificates`"), "{link:?}");
+    assert!(link.hint.contains("`source.ca_file`"), "{link:?}");
+    // Nothing else in this test speaks TLS, or would need to.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    assert_eq!(ask(&agent, "/healthz").await.0, 200);
+    let probe = agent.cli(&["check"]).await.unwrap();
+    let said = String::from_utf8_lossy(&probe.stdout).into_owned();
+    assert!(said.contains("set `certificate-authority` in the kubeconfig"), "{said}");
+}
+
+const KUBECONFIG_WITHOUT_AUTHORITY: &str = "\
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{ name: here, context: { cluster: here, user: me } }]
+clusters: [{ name: here, cluster: { server: 'https://127.0.0.1:1' } }]
+users: [{ name: me, user: { token: none } }]
+";
 
 #[tokio::test]
 async fn sigterm_drains_and_the_next_start_knows_it() {

@@ -6,3 +6,4 @@
 mod fetching;
 mod reports;
 mod restart;
+mod upgrade;

@@ -119,21 +119,84 @@ fn event_ids_stay_unique_when_the_store_is_lost() {
     assert!(first.last_sequence < second.last_sequence);
 }
 
-#[test]
-fn a_store_of_a_later_agent_is_neither_used_nor_set_aside() {
-    let (_guard, path) = folder();
+/// Every record of the store's head, and its other files; not the lock, which names whoever
+/// looked last, and not how redb has laid the records out, which it does anew at each closing.
+fn content(path: &camino::Utf8Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(path).unwrap().map(Result::unwrap);
+    let named = files.map(|file| (file.file_name().into_string().unwrap(), file.path()));
+    let kept = named.filter(|(name, _)| !["leeward.lock", "leeward.redb"].contains(&&**name));
+    let mut content: std::collections::BTreeMap<_, _> =
+        kept.map(|(name, file)| (name, fs::read(file).unwrap())).collect();
     let file = path.join("leeward.redb");
-    drop(open(&path));
-    let database = redb::Database::create(&file).unwrap();
+    let Ok(database) = redb::Database::create(&file) else {
+        content.insert("leeward.redb".to_owned(), fs::read(&file).unwrap());
+        return content;
+    };
+    let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let meta = transaction.open_table(crate::store::schema::META).unwrap();
+    for record in redb::ReadableTable::iter(&meta).unwrap() {
+        let (key, value) = record.unwrap();
+        content.insert(format!("meta/{}", key.value()), value.value().to_vec());
+    }
+    content
+}
+
+/// Opens it as the agent and as a command do, often enough that a suspicious
+/// agent would check every page; what they say, and whether they touched it.
+fn refused(path: &camino::Utf8Path) -> String {
+    let before = content(path);
+    let said: std::collections::BTreeSet<_> = (0..5)
+        .flat_map(|_| [Store::open(path, MAX_SIZE), Store::open_existing(path, MAX_SIZE)])
+        .map(|opened| opened.unwrap_err().to_string().replace(path.as_str(), "STORE"))
+        .collect();
+    assert_eq!(content(path), before);
+    assert!(before.len() > 1 || before.contains_key("leeward.redb"), "{:?}", before.keys());
+    assert_eq!(said.len(), 1, "{said:?}");
+    said.into_iter().next().unwrap()
+}
+
+/// Puts another record in the place of the schema version.
+fn write_schema(path: &camino::Utf8Path, record: &[u8]) {
+    let database = redb::Database::create(path.join("leeward.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     let mut meta = transaction.open_table(crate::store::schema::META).unwrap();
-    meta.insert("schema", crate::store::schema::encode(&2_u32).as_slice()).unwrap();
+    meta.insert("schema", record).unwrap();
     drop(meta);
     transaction.commit().unwrap();
     drop(database);
-    let error = Store::open(&path, MAX_SIZE).unwrap_err().to_string();
-    assert_eq!(error, format!("store {file} has schema 2, which is newer than this agent's 1"));
-    assert!(file.exists());
+}
+
+#[test]
+fn a_store_of_a_later_schema_is_refused_and_left_as_it_is() {
+    let (_guard, path) = folder();
+    commit_source(&open(&path).store, 5);
+    write_schema(&path, &crate::store::schema::encode(&2_u32));
+    insta::assert_snapshot!(refused(&path), @"store STORE/leeward.redb has schema 2, which is newer than this agent's 1");
+}
+
+#[test]
+fn a_store_with_records_of_a_later_format_is_refused_and_left_as_it_is() {
+    let (_guard, path) = folder();
+    commit_source(&open(&path).store, 5);
+    write_schema(&path, b"\x02a format that nobody knows yet");
+    insta::assert_snapshot!(refused(&path), @"store STORE/leeward.redb has record format 2, which is newer than this agent's 1");
+}
+
+#[test]
+fn a_store_in_a_later_file_format_is_refused_and_left_as_it_is() {
+    let (_guard, path) = folder();
+    let file = path.join("leeward.redb");
+    commit_source(&open(&path).store, 5);
+    let mut bytes = fs::read(&file).unwrap();
+    assert_eq!([bytes[64], bytes[192]], [3, 3], "redb's format; see FILE_FORMAT");
+    bytes[64] = 4;
+    fs::write(&file, &bytes).unwrap();
+    // One slot alone is rot, and the other one still has the whole of the store.
+    assert!(open(&path).recovered.is_some());
+
+    bytes[192] = 4;
+    fs::write(&file, &bytes).unwrap();
+    insta::assert_snapshot!(refused(&path), @"store STORE/leeward.redb has file format 4, which is newer than this agent's 3");
 }
 
 #[test]
