@@ -49,7 +49,8 @@ pub enum Response {
 }
 
 /// One object that differs. Empty `fields` with `missing` or `surplus` set
-/// says that the whole object is absent, or would be pruned.
+/// says that the whole object is absent, or would be pruned. Between two
+/// revisions, that is what only the second declares, and what only the first does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObjectDiff {
     pub app: AppName,

@@ -227,6 +227,24 @@ fn no_file_is_two_rooms() {
 }
 
 #[test]
+fn only_the_diff_of_revisions_starts_a_program() {
+    let mut starting = Vec::new();
+    for room in ["src", "core/src", "kustomize/src", "sops/src"] {
+        let room = root().join("agent").join(room);
+        for path in sources(&room) {
+            let inside = path.strip_prefix(&room).unwrap();
+            let is_test = inside.iter().any(|part| part == "tests" || part == "tests.rs");
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            if !is_test && code.contains("Command::new(") {
+                starting.push(inside.display().to_string());
+            }
+        }
+    }
+    assert_eq!(starting, ["cli/git.rs"]);
+}
+
+#[test]
 fn nothing_is_left_for_later_in_the_code() {
     // Split so that this file does not find itself.
     let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME")];

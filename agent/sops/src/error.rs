@@ -17,7 +17,7 @@ pub struct SopsError {
 pub enum Problem {
     #[error(
         "it is encrypted with SOPS for {recipients}, and no age key is given: \
-         name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render`"
+         name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render` or `diff`"
     )]
     NoIdentity { recipients: String },
     #[error(

@@ -34,8 +34,8 @@ pub(super) struct Common {
     /// Configuration file [default: $LEEWARD_CONFIG, else /etc/leeward/agent.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub(super) config: Option<Utf8PathBuf>,
-    /// Sets a key of the configuration, `source.url=…`, or for `render` a variable, `name=…`; can be
-    /// repeated
+    /// Sets a key of the configuration, `source.url=…`, or for `render` and for `diff` between
+    /// revisions a variable, `name=…`; can be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Global options")]
     pub(super) set: Vec<String>,
     /// How to answer: text for people, or one JSON document
@@ -68,8 +68,8 @@ pub(super) enum Verb {
     Status(StatusFlags),
     /// Names what blocks, the evidence, what to do, and when the next try is
     Why,
-    /// Shows how the cluster differs from Git; exit code 1 when it does
-    Diff(OptionalApp),
+    /// Shows how the cluster differs from Git, or two revisions do; exit code 1 when they do
+    Diff(DiffFlags),
     /// Lists the revisions that were tried, newest first
     History(OptionalApp),
     /// Polls the repository now and tries again whatever waits
@@ -141,6 +141,30 @@ pub(super) struct RenderFlags {
     /// The folder that `source.path` would name, or any with a kustomization; `--set name=value`
     /// gives its variables `${name}` a value
     pub(super) path: Utf8PathBuf,
+    #[command(flatten)]
+    pub(super) rendering: RenderingFlags,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct DiffFlags {
+    /// The app whose objects in the cluster are compared with Git [default: all]. Or revisions of the
+    /// repository that holds the current folder, without any cluster: `A B`, `A..B`, `A...B` for what
+    /// B adds to where it left A, or `A --path FOLDER` for what the working tree adds
+    #[arg(value_name = "APP or REVISIONS", num_args = 0..=2)]
+    pub(super) compared: Vec<String>,
+    /// The folder that is rendered at both revisions, as by `render` [default: the current one]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) path: Option<Utf8PathBuf>,
+    /// Another folder to start from than the current one; may be a bare repository
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) repository: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(super) rendering: RenderingFlags,
+}
+
+/// How folders are rendered.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RenderingFlags {
     /// The order of what a kustomization builds to, unless it has `sortOptions` [default: legacy]
     #[arg(long, value_enum, value_name = "ORDER")]
     pub(super) reorder: Option<Reorder>,

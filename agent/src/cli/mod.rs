@@ -8,22 +8,26 @@
 mod approve;
 mod arguments;
 mod check;
-mod checkout;
 mod client;
 mod completions;
 mod console;
+mod declared;
 mod diff;
 mod exit;
+mod folder;
+mod git;
 mod history;
 mod human;
-mod kustomization;
 mod logging;
+mod machine;
 mod man;
 mod pause;
 mod probes;
 pub mod reference;
 mod render;
 mod resume;
+mod revision;
+mod revisions;
 mod run;
 mod status;
 mod stored;
@@ -88,7 +92,7 @@ fn dispatch(verb: Verb, session: &Session, console: &mut Console<'_>) -> Result<
         Verb::Run => run::run(session),
         Verb::Status(flags) => status::run(&flags, session, console),
         Verb::Why => why::run(session, console),
-        Verb::Diff(app) => diff::run(app, session, console),
+        Verb::Diff(flags) => diff::run(&flags, session, console),
         Verb::History(app) => history::run(&app, session, console),
         Verb::Sync(flags) => sync::run(&flags, session, console),
         Verb::Pause(flags) => pause::run(flags, session, console),

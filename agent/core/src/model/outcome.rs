@@ -31,13 +31,14 @@ impl std::fmt::Display for ObjectFault {
     }
 }
 
-/// One field that differs from what Git declares. Values are JSON, cut to a
-/// bounded length, and masked for Secrets.
+/// One field that differs from what Git declares, or declared before. Values
+/// are JSON, cut to a bounded length, and masked for Secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// RFC 6901 pointer into the object; empty when the whole object is gone.
     pub path: String,
-    /// What it was before drift: the value that Git declares.
+    /// What it was before drift: the value that Git declares, or that the first of
+    /// two revisions does.
     pub old: Option<String>,
     /// What it was changed to.
     pub new: Option<String>,

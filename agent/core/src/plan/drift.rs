@@ -9,19 +9,13 @@ use super::{
     ignore::IgnoredFields,
     pointer::escaped,
     same::{looks_absent, same_scalar},
+    secrecy::{MASK, MASK_OF_ANOTHER, Secrecy, shown},
     view::{ListKind, Ours, Ownership, View},
 };
 use crate::model::{FieldChange, Manifest, REVISION_ANNOTATION};
 
-/// Values are cut to this many characters: a report is not a copy of the cluster.
-const SHOWN_CHARACTERS: usize = 200;
 /// A manifest that nests deeper is beyond what the API server takes.
 const MAX_DEPTH: usize = 100;
-const MASK: &str = "<masked>";
-const MASK_OF_ANOTHER: &str = "<masked, differs>";
-/// A whole copy of the object, secret values included.
-const LAST_APPLIED: &str =
-    "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
 
 /// The declared leaf fields that we do not own any more, with their live values.
 ///
@@ -43,16 +37,12 @@ pub fn differs(
 }
 
 fn walked(desired: &Manifest, live: Option<&Value>, question: Question) -> Vec<FieldChange> {
-    let secrecy = match (desired.key.is("", "Secret"), desired.secret) {
-        (true, _) => Secrecy::Data,
-        (false, true) => Secrecy::Whole,
-        (false, false) => Secrecy::None,
-    };
     let Some(live) = live else {
         // The whole object, which is no place to print a body.
         return vec![FieldChange { path: String::new(), old: None, new: None, manager: None }];
     };
     let ownership = Ownership::of(live);
+    let secrecy = Secrecy::of(desired);
     let mut walk = Walk { question, secrecy, path: String::new(), changes: Vec::new() };
     if let Some(body) = desired.body.as_object() {
         let root = ownership.root(live);
@@ -69,16 +59,6 @@ fn walked(desired: &Manifest, live: Option<&Value>, question: Question) -> Vec<F
 enum Question {
     Owner,
     Value,
-}
-
-/// What of an object is not shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Secrecy {
-    None,
-    /// A Secret's own fields.
-    Data,
-    /// Something else that was decrypted: any field may hold it.
-    Whole,
 }
 
 struct Walk {
@@ -214,7 +194,7 @@ impl Walk {
     }
 
     fn push(&mut self, declared: &Value, live: Option<&Value>, manager: Option<&str>) {
-        let (old, new) = if self.is_masked() {
+        let (old, new) = if self.secrecy.masks(&self.path) {
             let changed = live != Some(declared);
             (MASK.to_owned(), live.map(|_| if changed { MASK_OF_ANOTHER } else { MASK }.to_owned()))
         } else {
@@ -226,19 +206,6 @@ impl Walk {
             new,
             manager: manager.map(str::to_owned),
         });
-    }
-
-    fn is_masked(&self) -> bool {
-        let in_field = |field: &str| {
-            self.path
-                .strip_prefix(field)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        match self.secrecy {
-            Secrecy::None => false,
-            Secrecy::Data => in_field("/data") || in_field("/stringData") || in_field(LAST_APPLIED),
-            Secrecy::Whole => true,
-        }
     }
 }
 
@@ -254,14 +221,6 @@ fn same_value(declared: &Value, live: &Value, path: &str) -> bool {
 /// Something inside it may be somebody else's; that it is there is enough.
 fn is_empty_container(declared: &Value) -> bool {
     matches!(declared, Value::Object(_) | Value::Array(_))
-}
-
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN_CHARACTERS) {
-        None => text,
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! functions, and carries out what they answer. Nothing here may ever decide to
 //! delete an object that is not in the inventory it was given.
 
+pub mod compare;
 pub mod drift;
 pub mod fields;
 pub mod fight;
@@ -17,6 +18,7 @@ pub mod pointer;
 pub mod release;
 pub mod same;
 pub mod scope;
+mod secrecy;
 pub mod stamp;
 mod view;
 

@@ -22,7 +22,7 @@ const KNOWN_KEYS: [&[&str]; 9] = [
     &["ip"],
 ];
 /// The one key of a merged list that has a default.
-const DEFAULT_PROTOCOL: &str = "TCP";
+pub(super) const DEFAULT_PROTOCOL: &str = "TCP";
 
 /// What every manager owns in one live object.
 pub(super) struct Ownership {
@@ -190,7 +190,10 @@ impl<'a> View<'a> {
 
 /// How a list is merged when nobody owns anything in it: by the keys that all
 /// of its items have, if they are known ones.
-fn guessed_kind<'a>(declared: &'a [Value], live: impl Iterator<Item = &'a Value>) -> ListKind {
+pub(super) fn guessed_kind<'a>(
+    declared: &'a [Value],
+    live: impl Iterator<Item = &'a Value>,
+) -> ListKind {
     let items: Vec<&Value> = declared.iter().chain(live).collect();
     let has = |item: &Value, key: &str| key == "protocol" || item.get(key).is_some();
     let tell_apart = |keys: &[&str]| {

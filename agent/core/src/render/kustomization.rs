@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use leeward_kustomize::{BuildError, Found, Object, Options, ReadError, build};
 
-use super::{Around, Files, yaml};
+use super::{Around, FileError, Files, yaml};
 
 /// Builds the kustomization in `folder`. `paths` are all files below the root
 /// of `files`, sorted; what a kustomization refers to must be one of them, or
@@ -32,10 +32,7 @@ pub(super) fn watched(
     looks: &RefCell<Looks>,
 ) -> Result<Vec<Object>, Box<BuildError>> {
     let around = files.around();
-    let others = around.map(|around| around.others.list()).transpose();
-    // Unreadable others are as good as absent; whoever refers to them says so.
-    let others = others.ok().flatten().unwrap_or_default();
-    let fetched = Fetched { files, paths, around, others: &others, looks };
+    let fetched = Fetched { files, paths, around, looks };
     let folder = around.map_or_else(|| folder.to_owned(), |around| join(around.at, folder));
     // The plan has an order of its own.
     build(&fetched, &folder, &Options::default()).map(|built| built.objects)
@@ -53,8 +50,6 @@ struct Fetched<'f> {
     files: &'f dyn Files,
     paths: &'f [String],
     around: Option<Around<'f>>,
-    /// Paths of `around`, sorted.
-    others: &'f [String],
     looks: &'f RefCell<Looks>,
 }
 
@@ -80,17 +75,16 @@ impl<'f> Fetched<'f> {
 
 impl leeward_kustomize::Files for Fetched<'_> {
     fn look(&self, path: &str) -> Result<Found, ReadError> {
-        let found = match self.side(path) {
-            Side::Own(own) => look(self.paths, own, path),
-            Side::Other(_) => look(self.others, path, path),
+        let others = match self.side(path) {
+            Side::Own(own) => return Ok(look(self.paths, own, path)),
+            Side::Other(others) => others,
         };
-        if let Side::Other(_) = self.side(path) {
-            let mut looks = self.looks.borrow_mut();
-            match found {
-                Found::Nothing => looks.missed.insert(path.to_owned()),
-                Found::File(_) | Found::Folder(_) => looks.found.insert(path.to_owned()),
-            };
-        }
+        let found = others.look(path).map_err(unreadable)?;
+        let mut looks = self.looks.borrow_mut();
+        match found {
+            Found::Nothing => looks.missed.insert(path.to_owned()),
+            Found::File(_) | Found::Folder(_) => looks.found.insert(path.to_owned()),
+        };
         Ok(found)
     }
 
@@ -99,7 +93,7 @@ impl leeward_kustomize::Files for Fetched<'_> {
             Side::Own(own) => self.files.read(own),
             Side::Other(others) => others.read(path),
         };
-        read.map_err(|error| ReadError { message: error.message, missing: error.missing })
+        read.map_err(unreadable)
     }
 
     fn shown(&self, path: &str) -> String {
@@ -111,8 +105,12 @@ impl leeward_kustomize::Files for Fetched<'_> {
     }
 }
 
+fn unreadable(error: FileError) -> ReadError {
+    ReadError { message: error.message, missing: error.missing }
+}
+
 /// What the sorted paths have at `at`; it is called `path`.
-fn look(paths: &[String], at: &str, path: &str) -> Found {
+pub(super) fn look(paths: &[String], at: &str, path: &str) -> Found {
     let place = paths.partition_point(|known| known.as_str() < at);
     if paths.get(place).is_some_and(|known| known == at) {
         return Found::File(path.to_owned());

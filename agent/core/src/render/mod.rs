@@ -19,7 +19,8 @@ mod tree;
 
 use std::collections::BTreeMap;
 
-pub use apps::{APPS_FILE, AppDefaults, apps};
+pub use apps::{APPS_FILE, AppDefaults, app_name, apps};
+pub use leeward_kustomize::Found;
 pub use outside::{Outside, outside};
 pub use plain::{IGNORE_FILE, Limits, folder, folder_with};
 pub use sealed::Decrypted;
@@ -39,6 +40,11 @@ pub trait Files {
 
     /// The content of one of them.
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+
+    /// What is at a path: a file, a folder with files below it, or nothing.
+    fn look(&self, path: &str) -> Result<Found, FileError> {
+        Ok(kustomization::look(&self.list()?, path, path))
+    }
 
     /// What a path is called in messages and origins, when people see the
     /// folder as part of a larger one.

@@ -11,7 +11,7 @@ use std::{
 use leeward_sops::{Identities, Opened};
 
 use super::{
-    Around, FileError, Files,
+    Around, FileError, Files, Found,
     yaml::{Dialect, Documents, Limits, Node},
 };
 
@@ -94,6 +94,10 @@ impl Files for Decrypted<'_> {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         let content = self.files.read(path)?;
         Ok(self.decrypted(path, &content)?.unwrap_or(content))
+    }
+
+    fn look(&self, path: &str) -> Result<Found, FileError> {
+        self.files.look(path)
     }
 
     fn shown(&self, path: &str) -> String {

@@ -7,7 +7,7 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use gix_object::{TreeRefIter, tree::EntryKind};
 
-use super::{Around, FileError, Files};
+use super::{Around, FileError, Files, Found};
 use crate::{
     git::{ObjectType, Objects},
     model::GitId,
@@ -77,6 +77,18 @@ impl<O: Objects> Files for TreeFiles<'_, O> {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         let id = self.blobs()?.get(path).ok_or_else(|| broken(path, "no such file"))?;
         object(self.objects, *id, ObjectType::Blob, path)
+    }
+
+    /// What cannot be read is as good as absent; whoever refers to it says so.
+    fn look(&self, path: &str) -> Result<Found, FileError> {
+        let Ok(blobs) = self.blobs() else { return Ok(Found::Nothing) };
+        if blobs.contains_key(path) {
+            return Ok(Found::File(path.to_owned()));
+        }
+        let folder = format!("{path}/");
+        let is_folder = path.is_empty()
+            || blobs.range(folder.clone()..).next().is_some_and(|(at, _)| at.starts_with(&folder));
+        Ok(if is_folder { Found::Folder(path.to_owned()) } else { Found::Nothing })
     }
 
     fn shown(&self, path: &str) -> String {

@@ -134,7 +134,7 @@ fn two_of_three_key_groups_are_enough_and_one_is_not() {
     }
     insta::assert_snapshot!([with(&[2]), with(&[])].map(Result::unwrap_err).join("\n"), @"
     1 of its 3 key groups can be opened, 2 have to: it is encrypted with SOPS for age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l, age1e6xn45wvkce7c7msc9upffw8dmxs9959q5xng369hgzcwrjc04vszex59m, age1thld6wmt63lklg5wu9wed82mkr49xa6dfz9a47wlr3hqzf9nau3qqx6458; give the keys that are missing
-    it is encrypted with SOPS for age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l, and no age key is given: name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render`
+    it is encrypted with SOPS for age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l, and no age key is given: name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render` or `diff`
     ");
 }
 
@@ -145,7 +145,7 @@ fn without_the_right_key_it_is_said_whose_is_needed() {
     insta::assert_snapshot!(
         [with(&Identities::default()), with(&TestKey(9).identities())].join("\n"),
         @"
-    it is encrypted with SOPS for age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l, age1e6xn45wvkce7c7msc9upffw8dmxs9959q5xng369hgzcwrjc04vszex59m, age1thld6wmt63lklg5wu9wed82mkr49xa6dfz9a47wlr3hqzf9nau3qqx6458 and 1 more, and no age key is given: name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render`
+    it is encrypted with SOPS for age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l, age1e6xn45wvkce7c7msc9upffw8dmxs9959q5xng369hgzcwrjc04vszex59m, age1thld6wmt63lklg5wu9wed82mkr49xa6dfz9a47wlr3hqzf9nau3qqx6458 and 1 more, and no age key is given: name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render` or `diff`
     it is encrypted with SOPS for age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l, age1e6xn45wvkce7c7msc9upffw8dmxs9959q5xng369hgzcwrjc04vszex59m, age1thld6wmt63lklg5wu9wed82mkr49xa6dfz9a47wlr3hqzf9nau3qqx6458 and 1 more, and the keys given are those of age12ld5kdvlywh9u9rwfcj3ypt8q3ez2p353s2sc9r485xfx0gy6sss5uskuv: encrypt it to one of these too (`sops updatekeys`), or give the key
     "
     );

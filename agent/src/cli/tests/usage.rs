@@ -84,7 +84,7 @@ fn help_and_version_go_to_stdout_and_exit_with_0() {
       run          Runs the daemon
       status       Shows what the cluster runs, and how far it follows Git
       why          Names what blocks, the evidence, what to do, and when the next try is
-      diff         Shows how the cluster differs from Git; exit code 1 when it does
+      diff         Shows how the cluster differs from Git, or two revisions do; exit code 1 when they do
       history      Lists the revisions that were tried, newest first
       sync         Polls the repository now and tries again whatever waits
       pause        Leaves the cluster alone for a while
@@ -103,8 +103,8 @@ fn help_and_version_go_to_stdout_and_exit_with_0() {
 
     Global options:
           --config <FILE>    Configuration file [default: $LEEWARD_CONFIG, else /etc/leeward/agent.toml]
-          --set <KEY=VALUE>  Sets a key of the configuration, `source.url=…`, or for `render` a
-                             variable, `name=…`; can be repeated
+          --set <KEY=VALUE>  Sets a key of the configuration, `source.url=…`, or for `render` and for
+                             `diff` between revisions a variable, `name=…`; can be repeated
       -o, --output <FORMAT>  How to answer: text for people, or one JSON document [default: text]
                              [possible values: text, json]
           --no-color         No colour, not even on a terminal; $NO_COLOR does the same
@@ -339,6 +339,20 @@ fn a_kustomization_is_answered_with_what_kustomize_build_prints() {
     --- stderr
     error: …/base/kustomization.yaml:1:21: …/shared.yaml is not in or below …/base: move it there, or allow it with `--load-restrictor none` (used by …/prod/kustomization.yaml)
     ");
+}
+
+#[test]
+fn the_base_of_an_app_may_lie_outside_of_the_folder() {
+    let folder = folder_of(&[
+        ("fleet/leeward.yaml", APPS),
+        ("fleet/shop/kustomization.yaml", "resources: [../../base]\nnamePrefix: x-\n"),
+        ("fleet/db/b.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: db}\n"),
+        ("base/kustomization.yaml", "resources: [a.yaml]\n"),
+        ("base/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"),
+    ]);
+    let path = folder.path().join("fleet");
+    let said = say(&["render", path.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(said.json()[1]["metadata"]["name"], "x-a", "{}", said.stderr);
 }
 
 #[test]

@@ -78,6 +78,6 @@ fn a_key_of_the_configuration_is_no_variable() {
     --- stdout
     --- stderr
     error: --set: "source.url" is not the name of a variable: a letter or `_`, then letters, digits and `_`
-    hint: `render` reads no configuration: its `--set` gives variables values
+    hint: no configuration is read here: `--set` gives variables values
     "#);
 }

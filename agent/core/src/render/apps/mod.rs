@@ -108,7 +108,7 @@ struct Declared {
 
 fn whole_folder(default_name: &str, defaults: &AppDefaults) -> AppSpec {
     AppSpec {
-        name: dns_label(default_name),
+        name: app_name(default_name),
         path: String::new(),
         depends_on: Vec::new(),
         heal: defaults.heal,
@@ -120,8 +120,9 @@ fn whole_folder(default_name: &str, defaults: &AppDefaults) -> AppSpec {
     }
 }
 
-/// The nearest DNS label to a name; `app` when nothing of it can be kept.
-fn dns_label(name: &str) -> AppName {
+/// What a folder that is one app is called: the nearest DNS label to its name,
+/// `app` when nothing of it can be kept.
+pub fn app_name(name: &str) -> AppName {
     let mut label = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
         if c.is_ascii_alphanumeric() {
@@ -275,7 +276,7 @@ fn name(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<AppName> {
     }
     let message = format!(
         "{path} must be a DNS label (at most 63 of a-z, 0-9 and -, e.g. {:?}), found {}",
-        dns_label(name),
+        app_name(name),
         node.describe(Dialect::Kubernetes)
     );
     reader.fault(node.mark, message);

@@ -79,7 +79,7 @@ fn resources_patches_and_sources_of_a_kustomization_are_decrypted() {
 fn without_a_key_it_is_said_and_the_file_is_not_to_blame() {
     let (text, needs_key) = rendered(false, &|| Ok(Identities::default()));
     insta::assert_snapshot!(text, @"
-    age.yaml: cannot be read: it is encrypted with SOPS for age1l44xcng8dqj32nlv6d930qvvrny05hglzcv9qpc7kxjc6902ma4qufys29, and no age key is given: name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render`
+    age.yaml: cannot be read: it is encrypted with SOPS for age1l44xcng8dqj32nlv6d930qvvrny05hglzcv9qpc7kxjc6902ma4qufys29, and no age key is given: name the file with the key in `sops.age_key_files`, or with `--sops-age-key` to `render` or `diff`
     ");
     assert!(needs_key);
     let (text, needs_key) = rendered(false, &|| Err("the key file /k cannot be read".to_owned()));

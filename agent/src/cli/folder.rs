@@ -1,0 +1,112 @@
+//! A folder as the renderer sees it, wherever it lies: files only, sorted,
+//! bounded, and the other folders of the place for kustomizations to refer to.
+
+use camino::{Utf8Component, Utf8Path};
+use leeward_core::render::{Around, Decrypted, FileError, Files, Found};
+use leeward_kustomize::ReadError;
+
+/// More files than any folder of manifests has; somebody named `/`.
+pub(super) const MAX_FILES: usize = 50_000;
+/// Folders inside folders. Git has no limit; people have.
+pub(super) const MAX_DEPTH: usize = 64;
+/// Bytes of one file. The limits of the renderer and of Kustomize are lower and say more.
+pub(super) const MAX_FILE_SIZE: u64 = 64 << 20;
+
+/// Where folders lie: this machine, or a revision of a repository.
+pub(super) trait Place: leeward_kustomize::Files {
+    /// Every file below a folder, as from the folder, sorted. Symbolic links are
+    /// none: they are no files in Git, and may lead outside.
+    fn list(&self, folder: &str) -> Result<Vec<String>, FileError>;
+}
+
+/// One folder of a place.
+pub(super) struct Folder<'p> {
+    place: &'p dyn Place,
+    at: String,
+    /// The place as a whole; none for itself.
+    whole: Option<Box<Self>>,
+}
+
+impl<'p> Folder<'p> {
+    pub(super) fn new(place: &'p dyn Place, at: &str) -> Self {
+        Self { place, at: at.to_owned(), whole: Some(Box::new(Self::whole(place))) }
+    }
+
+    /// All of a place.
+    pub(super) fn whole(place: &'p dyn Place) -> Self {
+        Self { place, at: String::new(), whole: None }
+    }
+}
+
+impl Files for Folder<'_> {
+    fn list(&self) -> Result<Vec<String>, FileError> {
+        self.place.list(&self.at)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        let inside = |component| matches!(component, Utf8Component::Normal(_));
+        if !Utf8Path::new(path).components().all(inside) {
+            return Err(error(path, "it is not in the folder"));
+        }
+        let at = join(&self.at, path);
+        match self.look(path)? {
+            Found::File(real) if real == at => {
+                self.place.read(&at).map_err(|error| of_file(path, error))
+            }
+            Found::File(_) => Err(error(path, "it is a symbolic link")),
+            Found::Folder(_) => Err(error(path, "it is a folder")),
+            Found::Nothing => Err(error(path, "no such file")),
+        }
+    }
+
+    fn look(&self, path: &str) -> Result<Found, FileError> {
+        self.place.look(&join(&self.at, path)).map_err(|error| of_file(path, error))
+    }
+
+    fn shown(&self, path: &str) -> String {
+        self.place.shown(&join(&self.at, path))
+    }
+
+    fn around(&self) -> Option<Around<'_>> {
+        self.whole.as_ref().map(|whole| Around { at: &self.at, others: &**whole })
+    }
+}
+
+/// A place as Kustomize looks at it, its encrypted files opened.
+pub(super) struct Opened<'p> {
+    pub(super) place: &'p dyn Place,
+    pub(super) decrypted: Decrypted<'p>,
+}
+
+impl leeward_kustomize::Files for Opened<'_> {
+    fn look(&self, path: &str) -> Result<Found, ReadError> {
+        self.place.look(path)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        self.decrypted
+            .read(path)
+            .map_err(|error| ReadError { message: error.message, missing: error.missing })
+    }
+
+    fn shown(&self, path: &str) -> String {
+        self.place.shown(path)
+    }
+}
+
+/// Something that is wrong with a file; empty for the folder itself.
+pub(super) fn error(path: &str, message: impl std::fmt::Display) -> FileError {
+    FileError { path: path.to_owned(), message: message.to_string(), missing: false }
+}
+
+fn of_file(path: &str, error: ReadError) -> FileError {
+    FileError { path: path.to_owned(), message: error.message, missing: error.missing }
+}
+
+pub(super) fn join(folder: &str, path: &str) -> String {
+    match (folder, path) {
+        ("", path) => path.to_owned(),
+        (folder, "") => folder.to_owned(),
+        (folder, path) => format!("{folder}/{path}"),
+    }
+}
