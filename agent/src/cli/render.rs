@@ -11,7 +11,9 @@ use camino::Utf8PathBuf;
 use leeward_core::{
     model::{AppSpec, Manifest, Variables},
     render::{
-        APPS_FILE, AppDefaults, Decrypted, Limits, RenderError, apps, folder_with, yaml::emit,
+        APPS_FILE, AppDefaults, Decrypted, Limits, RenderError, apps, folder_with_secrets,
+        substitute::{SecretValues, Values},
+        yaml::emit,
     },
 };
 use serde_json::Value;
@@ -63,10 +65,16 @@ fn declared(
     let identities = age_keys::read(age_key_files)?;
     let keys = || Ok(identities.clone());
     let (mut manifests, mut faults) = (Vec::new(), Vec::new());
+    let secrets = SecretValues::default();
+    let mut takes_from_cluster = false;
     for app in apps(checkout, checkout.name(), &AppDefaults::default())? {
         let variables = if names_apps { of_app(&app, given)? } else { given.clone() };
         let below = checkout.below(&app.path)?;
-        match folder_with(&Decrypted::new(&below, &keys), &Limits::default(), &variables) {
+        takes_from_cluster |= !app.substitute_from.is_empty();
+        let values =
+            Values { variables: &variables, secrets: &secrets, from: &app.substitute_from };
+        let files = Decrypted::new(&below, &keys);
+        match folder_with_secrets(&files, &Limits::default(), values) {
             Ok(rendered) => manifests.extend(rendered),
             Err(error) => faults.extend(error.faults),
         }
@@ -74,7 +82,12 @@ fn declared(
     if faults.is_empty() {
         return Ok(manifests);
     }
-    Err(RenderError { faults, missing: false }.into())
+    let failure = Failure::from(RenderError { faults, missing: false });
+    if takes_from_cluster {
+        let hint = "there is no cluster here: `--set name=value` stands in for substituteFrom";
+        return Err(failure.with_hint(hint));
+    }
+    Err(failure)
 }
 
 /// `name=value`, each; the same flag sets keys of the configuration for other verbs.
@@ -92,9 +105,11 @@ fn variables(flags: &[String]) -> Result<Variables, Failure> {
 
 /// The app's own variables over those that are given.
 fn of_app(app: &AppSpec, given: &Variables) -> Result<Variables, Failure> {
-    let Some(own) = &app.substitute else { return Ok(Variables::default()) };
+    if !app.substitutes() {
+        return Ok(Variables::default());
+    }
     let mut variables = given.clone();
-    for (name, value) in own {
+    for (name, value) in app.substitute.iter().flatten() {
         let refused = |error| Failure::new(Exit::BadInput, format!("app {}: {error}", app.name));
         variables.set(name, value).map_err(refused)?;
     }
