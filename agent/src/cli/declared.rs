@@ -7,7 +7,8 @@ use leeward_core::{
     model::{AppName, AppSpec, Manifest, Origin, Variables},
     render::{
         APPS_FILE, AppDefaults, Decrypted, Files as _, Found, Identities, Limits, RenderError,
-        app_name, apps, folder_with, substitute::substitute,
+        app_name, apps, folder_with_secrets,
+        substitute::{SecretValues, Values, substitute},
     },
 };
 use leeward_kustomize::{
@@ -107,10 +108,16 @@ impl Rendering {
         let names_apps = matches!(place.look(&join(folder, APPS_FILE)), Ok(Found::File(_)));
         let keys = || Ok(self.identities.clone());
         let (mut declared, mut faults) = (Vec::new(), Vec::new());
+        let secrets = SecretValues::default();
+        let mut takes_from_cluster = false;
         for app in apps(&Folder::new(place, folder), name, &AppDefaults::default())? {
             let variables = if names_apps { self.of_app(&app)? } else { self.variables.clone() };
             let below = Folder::new(place, &join(folder, &app.path));
-            match folder_with(&Decrypted::new(&below, &keys), &Limits::default(), &variables) {
+            takes_from_cluster |= !app.substitute_from.is_empty();
+            let values =
+                Values { variables: &variables, secrets: &secrets, from: &app.substitute_from };
+            let files = Decrypted::new(&below, &keys);
+            match folder_with_secrets(&files, &Limits::default(), values) {
                 Ok(rendered) => declared.push((app.name, rendered)),
                 Err(error) => faults.extend(error.faults),
             }
@@ -118,14 +125,21 @@ impl Rendering {
         if faults.is_empty() {
             return Ok(declared);
         }
-        Err(RenderError { faults, missing: false }.into())
+        let failure = Failure::from(RenderError { faults, missing: false });
+        if takes_from_cluster {
+            let hint = "there is no cluster here: `--set name=value` stands in for substituteFrom";
+            return Err(failure.with_hint(hint));
+        }
+        Err(failure)
     }
 
     /// The app's own variables over those that are given.
     fn of_app(&self, app: &AppSpec) -> Result<Variables, Failure> {
-        let Some(own) = &app.substitute else { return Ok(Variables::default()) };
+        if !app.substitutes() {
+            return Ok(Variables::default());
+        }
         let mut variables = self.variables.clone();
-        for (name, value) in own {
+        for (name, value) in app.substitute.iter().flatten() {
             let refused =
                 |error| Failure::new(Exit::BadInput, format!("app {}: {error}", app.name));
             variables.set(name, value).map_err(refused)?;

@@ -39,6 +39,17 @@ struct Cause {
 /// Turns an answer other than 2xx about objects of `kind` into a fault. The
 /// message does not name the object: whoever asked knows it.
 pub(super) fn classify(code: u16, body: &[u8], kind: &KindVersion) -> ClusterFault {
+    let is_secret = kind.kind.group.is_empty() && kind.kind.kind == "Secret";
+    classify_object(code, body, kind, is_secret)
+}
+
+/// The same; of what `is_secret` no value is repeated, whatever its kind.
+pub(super) fn classify_object(
+    code: u16,
+    body: &[u8],
+    kind: &KindVersion,
+    is_secret: bool,
+) -> ClusterFault {
     let status = serde_json::from_slice::<Status>(body)
         .ok()
         .filter(|status| status.kind == "Status")
@@ -48,7 +59,7 @@ pub(super) fn classify(code: u16, body: &[u8], kind: &KindVersion) -> ClusterFau
         });
     let from_api = status.kind == "Status";
     let raw = status.message.as_str();
-    let message = say(code, &status, kind);
+    let message = say(code, &status, is_secret);
     match code {
         401 => ClusterFault::Forbidden { message },
         403 => classify_forbidden(raw, message),
@@ -107,8 +118,7 @@ fn blames_the_manifest(raw: &str) -> bool {
         .any(|start| raw.starts_with(start))
 }
 
-fn say(code: u16, status: &Status, kind: &KindVersion) -> String {
-    let is_secret = kind.kind.group.is_empty() && kind.kind.kind == "Secret";
+fn say(code: u16, status: &Status, is_secret: bool) -> String {
     let said = if is_secret && !matches!(code, 401 | 404 | 409 | 429) {
         say_of_secret(status)
     } else {
@@ -166,7 +176,7 @@ fn say_of_secret(status: &Status) -> String {
         .collect();
     let reason = if status.reason.is_empty() { "refused" } else { &status.reason };
     if fields.is_empty() {
-        format!("{reason}; the message is withheld because it may hold the Secret's values")
+        format!("{reason}; the message is withheld because it may hold secret values")
     } else {
         shorten(&format!("{reason}: {}", fields.join(", ")))
     }

@@ -57,7 +57,8 @@ impl Objects<'_> {
             accept: METADATA,
             body: Some((APPLY_PATCH, body)),
         };
-        let answer = self.ask(&call, &kind).await?;
+        let is_secret = manifest.secret || manifest.key.is("", "Secret");
+        let answer = self.ask_about(&call, &kind, is_secret).await?;
         if mode != ApplyMode::DryRun {
             self.note_definition(&manifest.key);
         }
@@ -131,11 +132,21 @@ impl Objects<'_> {
 
     /// Sends a request about objects of `kind`; anything but success is a fault.
     async fn ask(&self, call: &Call, kind: &KindVersion) -> Result<Answer, ClusterFault> {
+        self.ask_about(call, kind, kind.kind.group.is_empty() && kind.kind.kind == "Secret").await
+    }
+
+    /// The same; of a secret object a fault repeats no value.
+    async fn ask_about(
+        &self,
+        call: &Call,
+        kind: &KindVersion,
+        is_secret: bool,
+    ) -> Result<Answer, ClusterFault> {
         let answer = self.transport.call(call).await?;
         if answer.is_success() {
             return Ok(answer);
         }
-        let fault = fault::classify(answer.code, &answer.body, kind);
+        let fault = fault::classify_object(answer.code, &answer.body, kind, is_secret);
         if matches!(fault, ClusterFault::UnknownKind(_)) {
             self.discovery.forget(kind);
         }

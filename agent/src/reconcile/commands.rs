@@ -31,6 +31,7 @@ impl<C: Cluster> Reconciler<C> {
             },
             Request::Sync => {
                 self.ask_poll(false);
+                self.hasten_variables();
                 let names: Vec<AppName> = self.apps.keys().cloned().collect();
                 self.tell_all(&names, || AppEvent::Nudged, "the remote is polled now").await
             }
@@ -114,7 +115,7 @@ impl<C: Cluster> Reconciler<C> {
                 Ok(found) => objects.extend(found),
                 Err(undesired) => {
                     let hint = "`leeward why` says what blocks";
-                    return refused(&undesired.into_message(), Some(hint));
+                    return refused(&self.given.mask(&undesired.into_message()), Some(hint));
                 }
             }
         }

@@ -9,7 +9,7 @@ use leeward_core::{
     git::EMPTY_TREE,
     model::{
         AppSpec, ClusterFault, GitId, Kind, KindVersion, Manifest, ObjectFault, ObjectKey,
-        Revision, Scope,
+        Revision, Scope, VariableSource,
     },
     plan::{
         ignore::{IgnoredFields, ignored},
@@ -18,7 +18,10 @@ use leeward_core::{
         scope::{declared_scope, resolve_scopes},
         stamp::stamped,
     },
-    render::{Decrypted, Limits, TreeFiles, folder_with},
+    render::{
+        Decrypted, Limits, TreeFiles, folder_with_secrets,
+        substitute::{SecretValues, Values},
+    },
 };
 use serde_json::Value;
 
@@ -104,14 +107,25 @@ impl From<ClusterFault> for Undesired {
     }
 }
 
-/// Renders a revision from the store and the age keys alone. What is decrypted stays in
-/// memory: the store has the files as they are in Git.
+/// What a revision is rendered with.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) store: &'a Store,
+    pub(super) sops: &'a SopsConfig,
+    /// Of Secrets that the revision takes variables from.
+    pub(super) secrets: &'a SecretValues,
+    /// Where variables come from, for messages.
+    pub(super) from: &'a [VariableSource],
+}
+
+/// Renders a revision from the store, the age keys and the values alone. What is
+/// decrypted or secret stays in memory: the store has the files as they are in Git.
 pub(super) fn rendered(
-    store: &Store,
+    means: Means<'_>,
     shown_below: &str,
     revision: &Revision,
-    sops: &SopsConfig,
 ) -> Result<Vec<Manifest>, Undesired> {
+    let Means { store, sops, secrets, from } = means;
     if revision.tree == EMPTY_TREE {
         return Ok(Vec::new());
     }
@@ -121,7 +135,8 @@ pub(super) fn rendered(
     }
     let keys = || age_keys::read(&sops.age_key_files).map_err(|error| error.to_string());
     let files = Decrypted::new(&files, &keys);
-    folder_with(&files, &Limits::default(), &revision.variables).map_err(|error| {
+    let values = Values { variables: &revision.variables, secrets, from };
+    folder_with_secrets(&files, &Limits::default(), values).map_err(|error| {
         if error.missing {
             Undesired::Missing
         } else if files.needs_key() {
@@ -188,8 +203,14 @@ impl<C: Cluster> Reconciler<C> {
         {
             return Ok(Rc::clone(desired));
         }
-        let manifests = match rendered(&self.store, &app.path, revision, &self.settings.config.sops)
-        {
+        let secrets = self.given.secrets_of(revision)?;
+        let means = Means {
+            store: &self.store,
+            sops: &self.settings.config.sops,
+            secrets: &secrets,
+            from: &app.substitute_from,
+        };
+        let manifests = match rendered(means, &app.path, revision) {
             Err(Undesired::Missing) => {
                 self.ask_poll(true);
                 return Err(Undesired::Missing);
@@ -268,15 +289,18 @@ mod tests {
             content,
             reach: None,
             variables: Variables::default(),
+            secrets: Vec::new(),
         };
         let sops = SopsConfig { age_key_files: vec![root.join("age.key")] };
 
-        let early = rendered(&store, "", &revision, &sops).unwrap_err();
+        let secrets = SecretValues::default();
+        let means = Means { store: &store, sops: &sops, secrets: &secrets, from: &[] };
+        let early = rendered(means, "", &revision).unwrap_err();
         assert!(matches!(&early, Undesired::Obstacle(why) if why.contains("age.key")), "{early:?}");
         std::fs::write(root.join("age.key"), KEY).unwrap();
         let mode = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(root.join("age.key"), mode).unwrap();
-        let manifests = rendered(&store, "", &revision, &sops).unwrap();
+        let manifests = rendered(means, "", &revision).unwrap();
         assert_eq!(manifests[0].body["data"]["key"], "Z2xvYmFsLXZhbHVl");
 
         drop(store);

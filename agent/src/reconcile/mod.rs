@@ -7,6 +7,7 @@
 mod apply;
 mod commands;
 mod desired;
+mod given;
 mod heal;
 mod observe;
 mod poller;

@@ -54,6 +54,9 @@ impl<C: Cluster> Reconciler<C> {
                 for app in self.apps.values_mut() {
                     app.not_before = None;
                 }
+                if !self.given.wanting.is_empty() {
+                    self.hasten_variables();
+                }
             }
             Seen::Lost { kind, fault } => {
                 if matches!(fault, ClusterFault::UnknownKind(_)) {
@@ -186,8 +189,9 @@ impl<C: Cluster> Reconciler<C> {
         if view.health.values().any(|health| !is_well(health)) {
             view.look_at = Some(view.look_at.map_or(again, |at| at.min(again)));
         }
-        let sum = roll_up(view.health.iter());
+        let mut sum = roll_up(view.health.iter());
         let failed = view.health.values().any(|health| health.verdict == Verdict::Failed);
+        self.hide_unknown(name, &mut sum.faults);
         AppEvent::Observed(AppHealth { name: sum.health, failed, faults: sum.faults })
     }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     apply::Progress,
+    given::GivenVariables,
     poller::{Ask, PollOutcome},
     status::{LinkView, STATE_EVERY},
     view::View,
@@ -118,6 +119,8 @@ pub struct Reconciler<C> {
     /// Why the API server could not be seen, by the watches.
     pub(super) cluster_fault: Option<String>,
     pub(super) watched: BTreeSet<KindVersion>,
+    /// What apps take variables from.
+    pub(super) given: GivenVariables,
     /// The part of the last state report that matters far away, and when it was written.
     pub(super) reported_state: Option<(String, Uptime)>,
     /// The state changed since then.
@@ -146,6 +149,7 @@ impl<C: Cluster> Reconciler<C> {
             store_fault: None,
             cluster_fault: None,
             watched: BTreeSet::new(),
+            given: GivenVariables::default(),
             reported_state: None,
             state_is_stale: false,
             settings,
@@ -227,6 +231,9 @@ impl<C: Cluster> Reconciler<C> {
     async fn round(&mut self) -> Uptime {
         let started = self.clock.uptime();
         let mut next = started + LONGEST_SLEEP;
+        let looked = self.look_at_variables().await;
+        self.remember_store(looked);
+        next = self.given.look_at.map_or(next, |at| next.min(at));
         let names: Vec<AppName> = self.apps.keys().cloned().collect();
         let mut worked = false;
         for name in names {
@@ -323,7 +330,7 @@ impl<C: Cluster> Reconciler<C> {
             let good = app.record.good.as_ref().map(|good| &good.revision.content);
             let newest = app.record.newest.as_ref().map(|newest| &newest.content);
             app.record.phase == Phase::Good && good == newest
-        })
+        }) && !self.given.wanting.contains_key(name)
     }
 
     pub(super) fn view(&mut self, name: &AppName) -> &mut View {

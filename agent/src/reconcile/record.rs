@@ -36,6 +36,7 @@ impl<C: Cluster> Reconciler<C> {
         event: AppEvent,
         mut batch: Batch,
     ) -> Result<(), StoreError> {
+        let event = self.given.masked(event);
         let now = self.now();
         let Some(app) = self.apps.get(name).cloned() else { return self.commit(batch).await };
         let before = app.record.clone();
@@ -63,7 +64,8 @@ impl<C: Cluster> Reconciler<C> {
     }
 
     /// Writes a batch; what it says of the inventory is true in memory too from then on.
-    pub(super) async fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
+    pub(super) async fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+        batch.events.iter_mut().for_each(|(_, event)| self.given.mask_report(event));
         let events: Vec<Event> = batch.events.iter().map(|(_, event)| event.clone()).collect();
         let inventory = batch.inventory.clone();
         self.store.commit(batch)?;

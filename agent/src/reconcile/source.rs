@@ -6,10 +6,10 @@ use leeward_core::{
     cycle::{App, AppEvent, AppRecord, Phase, SourceRecord},
     git::{EMPTY_TREE, Objects as _, committed_at},
     model::{
-        AppName, AppSpec, BadName, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState,
-        ObjectFault, Reach, Revision, Variables,
+        AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
+        Reach, Revision, Variables,
     },
-    render::{AppDefaults, TreeFiles, apps, subtree},
+    render::{AppDefaults, TreeFiles, apps, substitute::Taken, subtree},
     report::{Event, EventKind},
 };
 use serde_json::json;
@@ -23,6 +23,9 @@ use crate::{
     metrics::FetchResult,
     store::{Batch, StoreError},
 };
+
+/// An app, and its revision or what it wants.
+type Offer = (AppSpec, Result<Revision, String>);
 
 impl<C: Cluster> Reconciler<C> {
     /// Has the remote polled now; with `distrust`, whatever the store says it has.
@@ -136,7 +139,9 @@ impl<C: Cluster> Reconciler<C> {
     /// Offers every app its revision of the newest commit that is whole in the store.
     pub(super) async fn offer_source(&mut self) -> Result<(), StoreError> {
         let Some(source) = self.source.clone() else { return Ok(()) };
-        let offers = match self.offers(&source) {
+        let specs = self.specs(&source);
+        self.read_variables(specs.as_deref().unwrap_or_default()).await;
+        let offers = match specs.and_then(|specs| self.offers(&source, specs)) {
             Ok(offers) => offers,
             Err(faults) => {
                 let news = self.source.as_ref().is_some_and(|known| known.faults != faults);
@@ -158,9 +163,14 @@ impl<C: Cluster> Reconciler<C> {
             }
         };
         let offered: BTreeSet<AppName> = offers.iter().map(|(spec, _)| spec.name.clone()).collect();
-        for (spec, revision) in offers {
-            self.offer(spec, revision, false).await?;
+        self.given.wanting.clear();
+        for (spec, offer) in offers {
+            match offer {
+                Ok(revision) => self.offer(spec, revision, false).await?,
+                Err(wanting) => self.keep_waiting(spec, wanting),
+            }
         }
+        self.plan_look();
         let left: Vec<AppSpec> = self
             .apps
             .values()
@@ -173,8 +183,7 @@ impl<C: Cluster> Reconciler<C> {
         Ok(())
     }
 
-    fn offers(&self, source: &SourceRecord) -> Result<Vec<(AppSpec, Revision)>, Vec<ObjectFault>> {
-        let fault = |message: String| vec![ObjectFault { object: None, origin: None, message }];
+    fn specs(&self, source: &SourceRecord) -> Result<Vec<AppSpec>, Vec<ObjectFault>> {
         let files = TreeFiles::new(&*self.store, source.tree);
         let config = &self.settings.config;
         let name = config.source.path.rsplit('/').next().filter(|name| !name.is_empty());
@@ -187,30 +196,42 @@ impl<C: Cluster> Reconciler<C> {
                 max_share: config.apply.prune_max_share,
             },
         };
-        let specs = apps(&files, name.unwrap_or(&config.cluster.name), &defaults)
-            .map_err(|error| error.faults)?;
+        apps(&files, name.unwrap_or(&config.cluster.name), &defaults).map_err(|error| error.faults)
+    }
+
+    /// The revision of every app, or what of its variables it wants.
+    fn offers(
+        &self,
+        source: &SourceRecord,
+        specs: Vec<AppSpec>,
+    ) -> Result<Vec<Offer>, Vec<ObjectFault>> {
+        let fault = |message: String| vec![ObjectFault { object: None, origin: None, message }];
         let mut offers = Vec::with_capacity(specs.len());
         for spec in specs {
             let tree = subtree(&*self.store, source.tree, &spec.path)
                 .map_err(|error| fault(error.to_string()))?
                 .ok_or_else(|| fault(format!("app {}: no folder {}", spec.name, spec.path)))?;
             let reach = self.reach(source, &spec, tree);
-            let variables = self
-                .variables_of(&spec)
-                .map_err(|error| fault(format!("app {}: {error}", spec.name)))?;
-            let content = content_of(&spec, tree, reach.as_deref(), &variables);
             let commit = source.commit;
-            offers.push((spec, Revision { commit, tree, content, reach, variables }));
+            let revision = self.variables_of(&spec).map(|Taken { variables, secrets }| {
+                let content = ContentId(String::new());
+                let revision = Revision { commit, tree, content, reach, variables, secrets };
+                Revision { content: content_of(&spec, &revision), ..revision }
+            });
+            offers.push((spec, revision));
         }
         Ok(offers)
     }
 
-    /// What is substituted in the app's manifests; none unless it asks for it.
-    fn variables_of(&self, spec: &AppSpec) -> Result<Variables, BadName> {
-        let Some(own) = &spec.substitute else { return Ok(Variables::default()) };
-        let config = &self.settings.config;
-        let cluster = &config.cluster;
-        Variables::of_app(own, &config.substitute.variables, &cluster.name, &cluster.labels)
+    /// An app that cannot have its variables stays as it is; a new one is at
+    /// least there.
+    fn keep_waiting(&mut self, spec: AppSpec, wanting: String) {
+        let name = spec.name.clone();
+        tracing::warn!(app = %name, wanting, "The app cannot have its variables yet.");
+        let now = self.now();
+        let fresh = || App::resume(AppRecord::new(spec), &now);
+        self.apps.entry(name.clone()).or_insert_with(fresh);
+        self.given.wanting.insert(name, wanting);
     }
 
     /// What an app's kustomizations refer to outside of its folder.
@@ -267,7 +288,9 @@ impl<C: Cluster> Reconciler<C> {
         }
         let content = ContentId(EMPTY_TREE.to_string());
         let variables = Variables::default();
-        let revision = Revision { commit, tree: EMPTY_TREE, content, reach: None, variables };
+        let secrets = Vec::new();
+        let revision =
+            Revision { commit, tree: EMPTY_TREE, content, reach: None, variables, secrets };
         self.offer(spec, revision, true).await
     }
 
@@ -316,13 +339,11 @@ impl<C: Cluster> Reconciler<C> {
 /// The tree says what is applied; what decides whether that is good belongs to
 /// the content as well, or a longer timeout could never give a failed revision
 /// another chance.
-fn content_of(
-    spec: &AppSpec,
-    tree: GitId,
-    reach: Option<&Reach>,
-    variables: &Variables,
-) -> ContentId {
-    let is_plain = reach.is_none() && variables.is_empty();
+///
+/// Of Secrets it has the versions, never a digest of values.
+fn content_of(spec: &AppSpec, revision: &Revision) -> ContentId {
+    let Revision { tree, reach, variables, secrets, .. } = revision;
+    let is_plain = reach.is_none() && variables.is_empty() && secrets.is_empty();
     if spec.path.is_empty() && spec.ignore_differences.is_empty() && is_plain {
         return ContentId(tree.to_string());
     }
@@ -330,6 +351,9 @@ fn content_of(
     // Only then, so that the content of every other app is called what it was.
     if let Some(parts) = judged.as_array_mut().filter(|_| !is_plain) {
         parts.push(json!([reach, variables]));
+    }
+    if let Some(parts) = judged.as_array_mut().filter(|_| !secrets.is_empty()) {
+        parts.push(json!(secrets));
     }
     let digest = Digest::of(judged.to_string().as_bytes()).to_string();
     ContentId(digest[..40].to_owned())
@@ -352,7 +376,15 @@ mod tests {
             if let Some(value) = value {
                 variables.set("a", value).unwrap();
             }
-            content_of(&spec, EMPTY_TREE, None, &variables)
+            let revision = Revision {
+                commit: GitId::NULL,
+                tree: EMPTY_TREE,
+                content: ContentId(String::new()),
+                reach: None,
+                variables,
+                secrets: Vec::new(),
+            };
+            content_of(&spec, &revision)
         };
         assert_eq!(of(None), ContentId(EMPTY_TREE.to_string()));
         assert_ne!(of(Some("1")), of(None));

@@ -73,6 +73,8 @@ pub(super) struct AppFacts<'a> {
     pub(super) objects: usize,
     pub(super) open: u64,
     pub(super) message: &'a str,
+    /// Why it cannot have its variables.
+    pub(super) wanting: Option<&'a str>,
 }
 
 impl<C: Cluster> Reconciler<C> {
@@ -100,6 +102,7 @@ impl<C: Cluster> Reconciler<C> {
                 objects: self.inventory.get(name).map_or(0, std::collections::BTreeMap::len),
                 open: view.map_or(0, |view| (view.open.len() + view.drifted.len()) as u64),
                 message: view.map_or("", |view| view.message.as_str()),
+                wanting: self.given.wanting.get(name).map(String::as_str),
             }
         });
         document(&facts, &apps.collect::<Vec<_>>())
@@ -272,6 +275,9 @@ fn phase_name(app: &App, now: Uptime) -> PhaseName {
 
 fn message(facts: &AppFacts<'_>) -> String {
     let app = facts.app;
+    if let Some(wanting) = facts.wanting {
+        return wanting.to_owned();
+    }
     if !app.obstacle.is_empty() {
         return app.obstacle.clone();
     }
@@ -368,6 +374,11 @@ fn why_app(facts: &AppFacts<'_>, now: Uptime, wall: Timestamp) -> Vec<Blocker> {
     };
     let next_try = app.not_before.filter(|at| now < *at).map(|at| wall + (at - now));
     let mut blockers = Vec::new();
+    if let Some(wanting) = facts.wanting {
+        let hint = "what runs stays as it is; it goes on by itself once the object is as it should \
+                    be, `leeward sync` looks now";
+        blockers.push(blocker("variables", wanting.to_owned(), hint.to_owned(), None));
+    }
     if !app.obstacle.is_empty() {
         let hint = "it is tried again by itself; `leeward sync` tries now".to_owned();
         blockers.push(blocker("obstacle", app.obstacle.clone(), hint, next_try));

@@ -57,6 +57,7 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
                 .map_or(0, std::collections::BTreeMap::len),
             open: 0,
             message: "",
+            wanting: None,
         })
         .collect();
     Ok(document(&facts, &apps))

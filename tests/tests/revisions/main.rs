@@ -9,6 +9,7 @@ mod change;
 mod commands;
 mod contract;
 mod first_sync;
+mod given;
 mod guard;
 mod rollback;
 mod sealed;

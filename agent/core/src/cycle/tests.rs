@@ -21,6 +21,7 @@ fn spec() -> AppSpec {
         prune: PruneGuard { max_objects: 3, max_share: 0.3 },
         ignore_differences: Vec::new(),
         substitute: None,
+        substitute_from: Vec::new(),
     }
 }
 
@@ -32,6 +33,7 @@ fn revision(content: u8) -> Revision {
         content: ContentId(id.to_string()),
         reach: None,
         variables: Variables::default(),
+        secrets: Vec::new(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::VariableSource;
+
 /// The name of an app; a DNS label, since it becomes a label value.
 pub type AppName = String;
 
@@ -56,4 +58,14 @@ pub struct AppSpec {
     /// The app's own variables; `None`: nothing is substituted in its manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub substitute: Option<BTreeMap<String, String>>,
+    /// Objects of the cluster with more of them; of two that set the same one, the later counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub substitute_from: Vec<VariableSource>,
+}
+
+impl AppSpec {
+    /// Whether variables are substituted in the app's manifests.
+    pub fn substitutes(&self) -> bool {
+        self.substitute.is_some() || !self.substitute_from.is_empty()
+    }
 }

@@ -11,6 +11,7 @@ mod outcome;
 mod quantity;
 mod status;
 mod time;
+mod variable_source;
 mod variables;
 
 pub use app::{AppName, AppSpec, Heal, IgnoreRule, PruneGuard};
@@ -31,4 +32,5 @@ pub use status::{
     StoreStatus,
 };
 pub use time::Uptime;
-pub use variables::{BadName, Variables, is_variable_name};
+pub use variable_source::{SecretVariables, VariableKind, VariableSource};
+pub use variables::{BadName, VALUE_BYTES_MAX, VARIABLES_MAX, Variables, is_variable_name};

@@ -123,9 +123,12 @@ pub struct Manifest {
     /// The whole object, `apiVersion` and `kind` included.
     pub body: Value,
     pub origin: Origin,
-    /// Something in it may have been decrypted: its values are shown to nobody. (A
-    /// Secret's own fields never are.)
+    /// Something in it may have been decrypted, or is a value of a Secret: its values
+    /// are shown to nobody. (A Secret's own fields never are.)
     pub secret: bool,
+    /// What its digest is made of instead of the body, which holds values of
+    /// Secrets: they could be guessed from it.
+    pub stand_in: Option<Digest>,
 }
 
 impl Manifest {
@@ -134,16 +137,11 @@ impl Manifest {
         let key = ObjectKey::of(&body)?;
         let api_version = body.get("apiVersion")?.as_str()?;
         let version = api_version.rsplit_once('/').map_or(api_version, |(_, version)| version);
-        Some(Self { key, version: version.to_owned(), body, origin, secret: false })
+        Some(Self { key, version: version.to_owned(), body, origin, secret: false, stand_in: None })
     }
 
     pub fn annotation(&self, name: &str) -> Option<&str> {
         annotation(&self.body, name)
-    }
-
-    /// The digest of the body; equal bodies, equal digests, whatever the order of their keys.
-    pub fn digest(&self) -> Digest {
-        Digest::of(&canonical_json(&self.body))
     }
 }
 

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Variables of one app, or of one object of the cluster; people write ten.
+pub const VARIABLES_MAX: usize = 200;
+
+/// Bytes of one value. Every revision that an app keeps has its values with it.
+pub const VALUE_BYTES_MAX: usize = 4 << 10;
+
 /// Names with their values, which have no newlines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Variables(BTreeMap<String, String>);
@@ -17,6 +23,10 @@ impl Variables {
         }
         self.0.insert(name.to_owned(), value.replace('\n', ""));
         Ok(())
+    }
+
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.0.remove(name);
     }
 
     pub fn is_empty(&self) -> bool {

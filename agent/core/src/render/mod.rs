@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub use apps::{APPS_FILE, AppDefaults, app_name, apps};
 pub use leeward_kustomize::Found;
 pub use outside::{Outside, outside};
-pub use plain::{IGNORE_FILE, Limits, folder, folder_with};
+pub use plain::{IGNORE_FILE, Limits, folder, folder_with, folder_with_secrets};
 pub use sealed::Decrypted;
 pub use tree::{TreeFiles, subtree};
 

@@ -15,10 +15,12 @@ use super::{
     faults::{Faults, Place},
     ignore::IgnoreRules,
     kustomization, object,
-    substitute::substitute,
+    substitute::{SecretValues, Values, substitute_with},
     yaml::{self, Content, Dialect, Documents, Mark, Node},
 };
-use crate::model::{Kind, Manifest, ObjectFault, ObjectKey, Origin, Variables, format_size};
+use crate::model::{
+    Digest, Kind, Manifest, ObjectFault, ObjectKey, Origin, Variables, format_size,
+};
 
 /// Names files that are not manifests, in gitignore syntax.
 pub const IGNORE_FILE: &str = ".leewardignore";
@@ -66,6 +68,16 @@ pub fn folder_with(
     limits: &Limits,
     variables: &Variables,
 ) -> Result<Rendered, RenderError> {
+    let values = Values { variables, secrets: &SecretValues::default(), from: &[] };
+    folder_with_secrets(files, limits, values)
+}
+
+/// The same, with values that nobody may be shown.
+pub fn folder_with_secrets(
+    files: &dyn Files,
+    limits: &Limits,
+    values: Values<'_>,
+) -> Result<Rendered, RenderError> {
     let mut faults = Faults::new(limits.faults);
     let paths = match files.list() {
         Ok(paths) => paths,
@@ -87,7 +99,7 @@ pub fn folder_with(
     }
     let mut folder = Folder {
         limits,
-        variables,
+        values,
         faults,
         rendered: Vec::new(),
         first: BTreeMap::new(),
@@ -201,7 +213,7 @@ pub(super) fn is_hidden(path: &str) -> bool {
 /// A folder while it is rendered.
 struct Folder<'l> {
     limits: &'l Limits,
-    variables: &'l Variables,
+    values: Values<'l>,
     faults: Faults,
     rendered: Rendered,
     /// Where each object was declared first.
@@ -287,11 +299,15 @@ impl Folder<'_> {
     fn object(&mut self, shown: &str, node: Node) {
         let mark = node.mark;
         let place = Place { file: shown, mark };
-        let Some(node) = self.substituted(place, node) else { return };
+        let Some((node, stand_in)) = self.substituted(place, node) else { return };
         let found = object::faults(&node);
         if !found.is_empty() {
             let object = peek_key(&node).map(|key| key.to_string());
             for (mark, message) in found {
+                let message = match stand_in {
+                    Some(_) => withheld(&message, self.values.secrets),
+                    None => message,
+                };
                 let origin = Some(Place { file: shown, mark }.to_string());
                 self.faults.push(ObjectFault { object: object.clone(), origin, message });
             }
@@ -305,7 +321,8 @@ impl Folder<'_> {
         let Some(mut manifest) = Manifest::new(body, origin) else {
             return self.faults.at(place, "apiVersion, kind or metadata.name is missing");
         };
-        manifest.secret = self.secret;
+        manifest.secret = self.secret || stand_in.is_some();
+        manifest.stand_in = stand_in;
         if let Some(first) = self.first.get(&manifest.key) {
             let message = format!("declared twice (first at {first})");
             return self.faults.push(ObjectFault {
@@ -325,9 +342,9 @@ impl Folder<'_> {
 
     /// The object with its variables substituted. What is wrong with it after
     /// that is told at its beginning: its lines are no longer those of the file.
-    fn substituted(&mut self, place: Place<'_>, node: Node) -> Option<Node> {
-        if self.variables.is_empty() {
-            return Some(node);
+    fn substituted(&mut self, place: Place<'_>, node: Node) -> Option<(Node, Option<Digest>)> {
+        if self.values.is_empty() {
+            return Some((node, None));
         }
         let object = peek_key(&node).map(|key| key.to_string());
         let body = match node.clone().into_json(Dialect::Kubernetes) {
@@ -337,9 +354,9 @@ impl Folder<'_> {
                 return None;
             }
         };
-        match substitute(&body, self.variables) {
-            Ok(None) => Some(node),
-            Ok(Some(body)) => Some(Node::of_json(&body, place.mark)),
+        match substitute_with(&body, &self.values) {
+            Ok(None) => Some((node, None)),
+            Ok(Some(done)) => Some((Node::of_json(&done.value, place.mark), done.secret)),
             Err(problem) => {
                 let origin = Some(place.to_string());
                 self.faults.push(ObjectFault { object, origin, message: problem.to_string() });
@@ -353,6 +370,17 @@ impl Folder<'_> {
             let place = Place { file: shown, mark: error.mark };
             self.faults.at(place, error.problem.to_string());
         }
+    }
+}
+
+/// What is wrong with an object that holds values of Secrets: what was found may be one.
+fn withheld(message: &str, secrets: &SecretValues) -> String {
+    match message.split_once(", found ") {
+        Some((wanted, _)) => {
+            let wanted = secrets.mask(wanted);
+            format!("{wanted} (what was found may be a Secret's value)")
+        }
+        None => secrets.mask(message),
     }
 }
 

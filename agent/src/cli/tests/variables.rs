@@ -81,3 +81,19 @@ fn a_key_of_the_configuration_is_no_variable() {
     hint: no configuration is read here: `--set` gives variables values
     "#);
 }
+
+#[test]
+fn what_the_cluster_would_give_is_told_when_it_is_not_set() {
+    let leeward = "apiVersion: leeward.dev/v1alpha1\nkind: Apps\napps:\n- name: web\n  path: web\n  substituteFrom:\n  - { kind: ConfigMap, name: settings, namespace: fleet }\n  - { kind: Secret, name: keys, namespace: fleet, optional: true }\n";
+    let folder = folder_of("${site}", &[("leeward.yaml", leeward)]);
+    let path = folder.path().to_str().unwrap();
+    assert_snapshot!(say(&["render", path]).all(), @r#"
+    exit 65
+    --- stdout
+    --- stderr
+    error: ConfigMap web (web/a.yaml:1:1): the variable site is not set and has no default; substituteFrom looks for it in ConfigMap fleet/settings, Secret fleet/keys
+    hint: there is no cluster here: `--set name=value` stands in for substituteFrom
+    "#);
+    let found = say(&["render", path, "--set", "site=north", "-o", "json"]).json();
+    assert_eq!(found[0]["data"]["value"], json!("north"));
+}

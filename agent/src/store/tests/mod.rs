@@ -52,6 +52,7 @@ fn app(name: &str) -> AppRecord {
         prune: PruneGuard { max_objects: 3, max_share: 0.3 },
         ignore_differences: Vec::new(),
         substitute: None,
+        substitute_from: Vec::new(),
     };
     record
 }

@@ -117,6 +117,7 @@ fn whole_folder(default_name: &str, defaults: &AppDefaults) -> AppSpec {
         prune: defaults.prune,
         ignore_differences: Vec::new(),
         substitute: None,
+        substitute_from: Vec::new(),
     }
 }
 
@@ -248,7 +249,7 @@ fn declared_app(
     });
     let ignore = reader.optional(&app, "ignoreDifferences", ignore_rules_of).unwrap_or_default();
     let substitute = reader.optional(&app, "substitute", variables::own);
-    variables::refuse_from(reader, &app, path);
+    let from = reader.optional(&app, variables::FROM, variables::from).unwrap_or_default();
     let (name, folder) = (name?, folder?);
     let (depends_on, depends_on_marks) = depends_on.into_iter().unzip();
     Some(Declared {
@@ -265,6 +266,7 @@ fn declared_app(
             prune: prune.unwrap_or(defaults.prune),
             ignore_differences: ignore,
             substitute,
+            substitute_from: from,
         },
     })
 }

@@ -149,6 +149,14 @@ impl<'f> Reader<'f> {
             .ok()
     }
 
+    pub(super) fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
+        let Some(Resolved::Bool(value)) = number(node) else {
+            self.wrong(node, path, "true or false");
+            return None;
+        };
+        Some(value)
+    }
+
     pub(super) fn count(&mut self, node: &Node, path: &str) -> Option<u32> {
         let count = match number(node) {
             Some(Resolved::Integer(value)) => u32::try_from(value).ok(),

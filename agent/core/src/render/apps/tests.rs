@@ -57,6 +57,7 @@ fn the_example_of_the_contract_is_read() {
             },
             ignore_differences: [],
             substitute: None,
+            substitute_from: [],
         },
         AppSpec {
             name: "shop",
@@ -88,6 +89,7 @@ fn the_example_of_the_contract_is_read() {
                 },
             ],
             substitute: None,
+            substitute_from: [],
         },
     ]
     "#);
@@ -265,12 +267,41 @@ fn an_app_has_variables_of_its_own_or_an_empty_table_of_them() {
 #[test]
 fn variables_have_names_of_shells_and_texts_for_values() {
     insta::assert_snapshot!(shown(&with_apps(
-        "- { name: db, path: db, substitute: { a-b: x, m: 5, n: x }, substituteFrom: [] }\n- { name: shop, path: shop, substitute: }\n",
+        "- { name: db, path: db, substitute: { a-b: x, m: 5, n: x } }\n- { name: shop, path: shop, substitute: }\n",
     )), @r#"
     leeward.yaml:4:39: apps[0].substitute: "a-b" is not the name of a variable: a letter or `_`, then letters, digits and `_`
     leeward.yaml:4:50: apps[0].substitute.m must be a string, found the number 5: quote it
     leeward.yaml:4:53: apps[0].substitute: false is a boolean in YAML, not a name
-    leeward.yaml:4:77: apps[0].substituteFrom is not supported: write the values into substitute, or into [substitute] of the agent's configuration
     leeward.yaml:5:39: apps[1].substitute must be a mapping of variables to texts (`{}` for none of its own), found nothing
+    "#);
+}
+
+#[test]
+fn an_app_names_objects_of_the_cluster_with_more_variables() {
+    let text = with_apps(
+        "- name: db\n  path: db\n  substituteFrom:\n  - { kind: ConfigMap, name: settings, namespace: fleet }\n  - { kind: Secret, name: keys.db, namespace: fleet, optional: true }\n",
+    );
+    let app = read(&text).unwrap().remove(0);
+    assert!(app.substitutes() && app.substitute.is_none());
+    let found = app.substitute_from.iter().map(|from| format!("{} {}", from.key(), from.optional));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        ["ConfigMap fleet/settings false", "Secret fleet/keys.db true"]
+    );
+}
+
+#[test]
+fn objects_with_variables_are_named_in_full_and_once() {
+    let text = with_apps(
+        "- name: db\n  path: db\n  substituteFrom:\n  - { kind: Pod, name: a }\n  - { kind: Secret, name: A/b, namespace: 5, optional: maybe }\n  - { kind: Secret, name: c, namespace: d }\n  - { kind: Secret, name: c, namespace: d, optional: true }\n- name: shop\n  path: shop\n  substituteFrom: { kind: Secret }\n",
+    );
+    insta::assert_snapshot!(shown(&text), @r#"
+    leeward.yaml:7:13: apps[0].substituteFrom[0].kind must be ConfigMap or Secret, found "Pod"
+    leeward.yaml:7:5: apps[0].substituteFrom[0].namespace is missing
+    leeward.yaml:8:27: apps[0].substituteFrom[1].name must be the name of an object, found "A/b"
+    leeward.yaml:8:43: apps[0].substituteFrom[1].namespace must be a string, found the number 5: quote it
+    leeward.yaml:8:56: apps[0].substituteFrom[1].optional must be true or false, found "maybe"
+    leeward.yaml:10:5: apps[0].substituteFrom[3]: Secret d/c is named twice
+    leeward.yaml:13:19: apps[1].substituteFrom must be a list, found a mapping
     "#);
 }

@@ -1,7 +1,9 @@
 //! From parts to text.
 
+use std::collections::BTreeSet;
+
 use super::{
-    OUTPUT_BYTES_MAX, Problem, Variables, WORK_MAX,
+    OUTPUT_BYTES_MAX, Problem, Values, WORK_MAX,
     glob::Glob,
     parse::{Expression, Operation, Part},
 };
@@ -16,15 +18,19 @@ impl Work {
     }
 }
 
-pub(super) fn evaluate(parts: &[Part], variables: &Variables) -> Result<String, Problem> {
-    let mut evaluator = Evaluator { variables, work: Work(WORK_MAX) };
+/// The text, and the variables that were looked at for it.
+pub(super) fn evaluate(
+    parts: &[Part],
+    values: &Values<'_>,
+) -> Result<(String, BTreeSet<String>), Problem> {
+    let mut evaluator = Evaluator { values, work: Work(WORK_MAX), used: BTreeSet::new() };
     let mut text = String::new();
     for part in parts {
         let more = evaluator.part(part)?;
         bounded(text.len().saturating_add(more.len()))?;
         text.push_str(&more);
     }
-    Ok(text)
+    Ok((text, evaluator.used))
 }
 
 fn bounded(bytes: usize) -> Result<(), Problem> {
@@ -32,11 +38,21 @@ fn bounded(bytes: usize) -> Result<(), Problem> {
 }
 
 struct Evaluator<'v> {
-    variables: &'v Variables,
+    values: &'v Values<'v>,
     work: Work,
+    used: BTreeSet<String>,
 }
 
-impl Evaluator<'_> {
+impl<'v> Evaluator<'v> {
+    fn get(&mut self, name: &str) -> Option<&'v str> {
+        let Values { variables, secrets, .. } = self.values;
+        let found = secrets.get(name).or_else(|| variables.get(name));
+        if found.is_some() {
+            self.used.insert(name.to_owned());
+        }
+        found
+    }
+
     fn part(&mut self, part: &Part) -> Result<String, Problem> {
         match part {
             Part::Text(text) => Ok(text.clone()),
@@ -50,10 +66,10 @@ impl Evaluator<'_> {
         let read: Result<Vec<String>, Problem> =
             arguments.iter().map(|argument| self.part(argument)).collect();
         let arguments = read?;
-        let value = match self.variables.get(name) {
+        let value = match self.get(name) {
             Some(value) => value,
             None if *operation == Operation::Default => "",
-            None => return Err(Problem::not_set(name, self.variables)),
+            None => return Err(Problem::not_set(name, self.values)),
         };
         let argument = |index: usize| arguments.get(index).map_or("", String::as_str);
         self.work.spend(1)?;

@@ -6,13 +6,22 @@
 //! and that has no default is an error. Errors never repeat the value of a variable.
 
 mod evaluate;
+mod given;
 mod glob;
 mod parse;
+mod secret;
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
+pub use self::{
+    given::{Given, Taken, taken},
+    secret::SecretValues,
+};
 use super::yaml::{self, Dialect, Documents, emit};
 pub use crate::model::Variables;
+use crate::model::{Digest, VariableSource};
 
 /// Bytes of one object after the substitution, and of each value on the way
 /// there: as much as one file of manifests may have.
@@ -36,8 +45,13 @@ const OPT_OUT: [&str; 2] = ["kustomize.toolkit.fluxcd.io/substitute", "leeward.d
 /// Why the variables of a text cannot be substituted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    #[error("the variable {name} is not set and has no default{}", hint(nearest.as_deref()))]
-    NotSet { name: String, nearest: Option<String> },
+    #[error("the variable {name} is not set and has no default{}{from}", hint(nearest.as_deref()))]
+    NotSet {
+        name: String,
+        nearest: Option<String>,
+        /// Where it may come from besides; empty when from nowhere.
+        from: String,
+    },
     #[error("the expression `${{{name}` in line {line} of the object cannot be read: {what} (a `$` that means itself is `$$`)", name = shortened(name))]
     Malformed { name: String, line: usize, what: &'static str },
     #[error("the length that is cut out of the variable {name} is negative, or cuts a character")]
@@ -50,13 +64,16 @@ pub enum Problem {
     TooLarge,
     #[error("its expressions take too long to evaluate")]
     TooMuchWork,
+    /// What names an object is stored and shown everywhere.
+    #[error("the variable {name} is of a Secret, and {field} would show it")]
+    SecretInName { name: String, field: &'static str },
     /// What is wrong is not repeated: it has the values in it.
     #[error("line {line} of the object is no YAML once its variables are substituted")]
     NotYaml { line: u32 },
 }
 
 impl Problem {
-    fn not_set(name: &str, variables: &Variables) -> Self {
+    fn not_set(name: &str, values: &Values<'_>) -> Self {
         let likeness = |known: &str| {
             strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase())
         };
@@ -64,15 +81,23 @@ impl Problem {
         // An unbounded name would take unbounded time to compare.
         let nearest = (name_shown == name)
             .then(|| {
+                let Values { variables, secrets, .. } = values;
                 variables
                     .names()
+                    .chain(secrets.names())
                     .map(|known| (likeness(known), known))
                     .max_by(|a, b| a.0.total_cmp(&b.0))
                     .filter(|(likeness, _)| *likeness >= SUGGEST_MIN)
                     .map(|(_, known)| known.to_owned())
             })
             .flatten();
-        Self::NotSet { name: name_shown, nearest }
+        let from: Vec<String> = values.from.iter().map(|from| from.key().to_string()).collect();
+        let from = if from.is_empty() {
+            String::new()
+        } else {
+            format!("; substituteFrom looks for it in {}", from.join(", "))
+        };
+        Self::NotSet { name: name_shown, nearest, from }
     }
 }
 
@@ -84,22 +109,94 @@ fn shortened(name: &str) -> String {
     name.chars().take(60).collect()
 }
 
+/// What expressions may refer to.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'v> {
+    pub variables: &'v Variables,
+    /// Wins over the variables.
+    pub secrets: &'v SecretValues,
+    /// Objects of the cluster that either may come from, for messages.
+    pub from: &'v [VariableSource],
+}
+
+impl Values<'_> {
+    /// Whether anything is substituted at all.
+    pub fn is_empty(&self) -> bool {
+        self.variables.is_empty() && self.secrets.is_empty() && self.from.is_empty()
+    }
+}
+
+/// An object with its variables substituted.
+#[derive(Debug)]
+pub struct Substituted {
+    pub value: Value,
+    /// Values of Secrets are in it. The digest stands for it where it is to be told
+    /// from others: of what stands in Git, and which versions of which Secrets.
+    pub secret: Option<Digest>,
+}
+
 /// The object with its variables substituted; `None` when it stays as it is:
 /// it opts out, it has no expression, or no variables are given.
 pub fn substitute(object: &Value, variables: &Variables) -> Result<Option<Value>, Problem> {
-    if variables.is_empty() || opts_out(object) {
+    let values = Values { variables, secrets: &SecretValues::default(), from: &[] };
+    Ok(substitute_with(object, &values)?.map(|substituted| substituted.value))
+}
+
+/// The same, with values that nobody may be shown.
+pub fn substitute_with(
+    object: &Value,
+    values: &Values<'_>,
+) -> Result<Option<Substituted>, Problem> {
+    if values.is_empty() || opts_out(object) {
         return Ok(None);
     }
     let text = emit::document(object);
     if !text.contains("${") && !text.contains("$$") {
         return Ok(None);
     }
-    read(&substitute_text(&text, variables)?).map(Some)
+    let (text, used) = evaluate::evaluate(&parse::parse(&text)?, values)?;
+    let is_secret = used.iter().any(|name| values.secrets.get(name).is_some());
+    if is_secret {
+        refuse_secret_names(object, values)?;
+    }
+    let secret = is_secret.then(|| digest(object, &used, values));
+    Ok(Some(Substituted { value: read(&text)?, secret }))
 }
 
 /// The text with its variables substituted.
 pub fn substitute_text(text: &str, variables: &Variables) -> Result<String, Problem> {
-    evaluate::evaluate(&parse::parse(text)?, variables)
+    let values = Values { variables, secrets: &SecretValues::default(), from: &[] };
+    Ok(evaluate::evaluate(&parse::parse(text)?, &values)?.0)
+}
+
+fn refuse_secret_names(object: &Value, values: &Values<'_>) -> Result<(), Problem> {
+    const FIELDS: [(&str, &str); 4] = [
+        ("/apiVersion", "apiVersion"),
+        ("/kind", "kind"),
+        ("/metadata/name", "metadata.name"),
+        ("/metadata/namespace", "metadata.namespace"),
+    ];
+    for (pointer, field) in FIELDS {
+        let Some(text) = object.pointer(pointer).and_then(Value::as_str) else { continue };
+        let (_, used) = evaluate::evaluate(&parse::parse(text)?, values)?;
+        if let Some(name) = used.into_iter().find(|name| values.secrets.get(name).is_some()) {
+            return Err(Problem::SecretInName { name: shortened(&name), field });
+        }
+    }
+    Ok(())
+}
+
+/// Says whether an object is another one without the values of Secrets, of
+/// which even a digest could be guessed at.
+fn digest(object: &Value, used: &BTreeSet<String>, values: &Values<'_>) -> Digest {
+    let used: Vec<Value> = used
+        .iter()
+        .map(|name| match values.secrets.version_of(name) {
+            Some(version) => json!([name, version]),
+            None => json!([name, null, values.variables.get(name)]),
+        })
+        .collect();
+    Digest::of(json!([object, used]).to_string().as_bytes())
 }
 
 fn opts_out(object: &Value) -> bool {

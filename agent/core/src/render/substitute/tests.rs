@@ -315,3 +315,57 @@ proptest! {
         prop_assert_eq!(substitute_text(&text, &variables(&[("x", "v")])), Ok(text));
     }
 }
+
+mod secrets {
+    use super::*;
+    use crate::model::{VariableKind, VariableSource};
+
+    fn with(
+        object: &Value,
+        version: &str,
+        from: &[VariableSource],
+    ) -> Result<Option<Substituted>, Problem> {
+        let mut secrets = SecretValues::default();
+        secrets.set("password", "hunter2", version).unwrap();
+        let variables = variables(&[("site", "north"), ("password", "plain")]);
+        substitute_with(object, &Values { variables: &variables, secrets: &secrets, from })
+    }
+
+    fn map(name: &str, value: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "a": value } })
+    }
+
+    #[test]
+    fn an_object_with_a_value_of_a_secret_is_told_from_others_by_version_only() {
+        let of = |value: &str, version: &str| {
+            let done = with(&map("a", value), version, &[]).unwrap().unwrap();
+            (done.value["data"]["a"].as_str().unwrap().to_owned(), done.secret)
+        };
+        let (text, digest) = of("${password}", "1");
+        assert_eq!(text, "hunter2");
+        assert_eq!(of("${password}", "1").1, digest);
+        assert_ne!(of("${password}", "2").1, digest);
+        assert_ne!(of("${site:-${password}}", "1").1, None);
+        assert_eq!(of("${site}", "1"), ("north".to_owned(), None));
+    }
+
+    #[test]
+    fn the_name_of_an_object_is_never_a_value_of_a_secret() {
+        let problem = with(&map("a-${password}", "b"), "1", &[]).unwrap_err();
+        insta::assert_snapshot!(problem, @"the variable password is of a Secret, and metadata.name would show it");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_told_with_the_objects_that_it_may_come_from() {
+        let (kind, namespace) = (VariableKind::Secret, "fleet".to_owned());
+        let from = [VariableSource { kind, namespace, name: "keys".into(), optional: true }];
+        let problem = with(&map("a", "${passwort}"), "1", &from).unwrap_err();
+        insta::assert_snapshot!(problem, @"the variable passwort is not set and has no default (did you mean password?); substituteFrom looks for it in Secret fleet/keys");
+        let none = Values {
+            variables: &Variables::default(),
+            secrets: &SecretValues::default(),
+            from: &from,
+        };
+        assert!(substitute_with(&map("a", "${x}"), &none).is_err());
+    }
+}
