@@ -12,7 +12,7 @@ use leeward_core::{
     cycle::{AppEvent, AppRecord},
     model::{
         AppName, AppSpec, ClusterFault, ObjectFault, ObjectKey, Revision, SecretVariables, Uptime,
-        Variables,
+        VariableSource, Variables,
     },
     render::substitute::{Given, SecretValues, Taken, taken},
     report::Event,
@@ -159,7 +159,7 @@ impl<C: Cluster> Reconciler<C> {
     /// to be rendered again takes from.
     pub(super) async fn read_variables(&mut self, specs: &[AppSpec]) {
         let mut keys: BTreeSet<ObjectKey> =
-            specs.iter().flat_map(|spec| &spec.substitute_from).map(|from| from.key()).collect();
+            specs.iter().flat_map(|spec| &spec.substitute_from).map(VariableSource::key).collect();
         keys.extend(self.apps.values().flat_map(|app| secrets_of(&app.record)));
         self.read_objects(keys).await;
     }
