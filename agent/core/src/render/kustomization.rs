@@ -22,6 +22,7 @@ pub(super) fn built(
 pub(super) struct Looks {
     pub(super) found: BTreeSet<String>,
     pub(super) missed: BTreeSet<String>,
+    pub(super) refused: BTreeSet<String>,
 }
 
 /// The same, noting what it looks for outside.
@@ -80,6 +81,12 @@ impl<'f> Fetched<'f> {
 
 impl leeward_kustomize::Files for Fetched<'_> {
     fn look(&self, path: &str) -> Result<Found, ReadError> {
+        if let (Side::Other(_), Some(around)) = (self.side(path), self.around)
+            && let Some(message) = around.boundary.refusal(path)
+        {
+            self.looks.borrow_mut().refused.insert(path.to_owned());
+            return Err(ReadError { message, missing: false });
+        }
         let found = match self.side(path) {
             Side::Own(own) => look(self.paths, own, path),
             Side::Other(_) => look(self.others, path, path),
