@@ -21,12 +21,14 @@ pub trait Fetch {
     async fn fetch(&mut self, have: Option<GitId>) -> Result<Fetched, FetchFailure>;
 
     /// Fetches another folder of the repository at `commit`, until every object
-    /// of it is in the store. `have` as above.
+    /// of it is in the store. `have` as above. A folder that takes more than `most`
+    /// bytes is a failure of the step `path`.
     async fn fetch_folder(
         &mut self,
         commit: GitId,
         have: Option<GitId>,
         folder: &str,
+        most: u64,
     ) -> Result<FetchedFolder, FetchFailure>;
 }
 

@@ -2,7 +2,7 @@
 //! bounded, and the other folders of the place for kustomizations to refer to.
 
 use camino::{Utf8Component, Utf8Path};
-use leeward_core::render::{Around, Decrypted, FileError, Files, Found};
+use leeward_core::render::{Around, Boundary, Decrypted, FileError, Files, Found};
 use leeward_kustomize::ReadError;
 
 /// More files than any folder of manifests has; somebody named `/`.
@@ -24,12 +24,16 @@ pub(super) struct Folder<'p> {
     place: &'p dyn Place,
     at: String,
     /// The place as a whole; none for itself.
-    whole: Option<Box<Self>>,
+    whole: Option<(Box<Self>, Boundary)>,
 }
 
 impl<'p> Folder<'p> {
     pub(super) fn new(place: &'p dyn Place, at: &str) -> Self {
-        Self { place, at: at.to_owned(), whole: Some(Box::new(Self::whole(place))) }
+        Self {
+            place,
+            at: at.to_owned(),
+            whole: Some((Box::new(Self::whole(place)), Boundary::default())),
+        }
     }
 
     /// All of a place.
@@ -68,7 +72,8 @@ impl Files for Folder<'_> {
     }
 
     fn around(&self) -> Option<Around<'_>> {
-        self.whole.as_ref().map(|whole| Around { at: &self.at, others: &**whole })
+        let (whole, boundary) = self.whole.as_ref()?;
+        Some(Around { at: &self.at, others: &**whole, boundary })
     }
 }
 

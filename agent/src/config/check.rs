@@ -118,6 +118,7 @@ impl Checker<'_> {
         let url = self.required("source.url").and_then(|_| self.remote("source"));
         let reference = source::reference(self);
         let path = source::path(self, cluster, labels);
+        let allowed_roots = source::allowed_roots(self, cluster, labels);
         let interval = self.duration("source.interval", MIN_INTERVAL);
         let username = self.text("source.username");
         let password_file = self.file("source.password_file");
@@ -134,6 +135,7 @@ impl Checker<'_> {
             url: url?,
             reference: reference?,
             path: path?,
+            allowed_roots: allowed_roots?,
             interval: interval?,
             username,
             password_file,
@@ -329,16 +331,24 @@ impl Checker<'_> {
         self.text(name).map(Utf8PathBuf::from)
     }
 
+    /// The texts of a list. `None`: it is not set, or is none.
+    pub(super) fn texts(&self, name: &str) -> Option<Vec<String>> {
+        match &self.settings.keys.get(name)?.raw {
+            Raw::List(texts) => Some(texts.clone()),
+            Raw::Loose(text) => {
+                let parts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+                Some(parts.map(str::to_owned).collect())
+            }
+            _ => None,
+        }
+    }
+
     /// Files of a list; none when it is unset.
     fn files(&mut self, name: &str) -> Option<Vec<Utf8PathBuf>> {
-        let Some(setting) = self.settings.keys.get(name) else { return Some(Vec::new()) };
-        let texts: Vec<&str> = match &setting.raw {
-            Raw::List(texts) => texts.iter().map(String::as_str).collect(),
-            Raw::Loose(text) => {
-                text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
-            }
-            _ => vec![""],
-        };
+        if !self.is_set(name) {
+            return Some(Vec::new());
+        }
+        let texts = self.texts(name).unwrap_or_else(|| vec![String::new()]);
         if texts.iter().any(|text| text.is_empty() || text.contains(char::is_control)) {
             self.wrong(name, "a list of paths such as `[\"/etc/leeward/age.key\"]`");
             return None;

@@ -24,6 +24,8 @@ pub enum Kind {
     Table,
     /// A list of files.
     Files,
+    /// A list of folders of the repository.
+    Folders,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Address => "address:port",
             Self::Table => "table of texts",
             Self::Files => "list of paths",
+            Self::Folders => "list of folders",
         }
     }
 }
@@ -132,6 +135,12 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         Required,
         "The cluster's folder in the repository, without a leading or trailing slash. `{cluster}` and `{label:NAME}` expand. Empty for the whole repository.",
+    ),
+    key(
+        "source.allowed_roots",
+        Kind::Folders,
+        Unset("the whole repository"),
+        "Folders of the repository that kustomizations may refer to besides `source.path`, such as `[\"base\", \"components\"]`; what is referred to elsewhere is not fetched, and the app is refused. `{cluster}` and `{label:NAME}` expand. `[\"\"]` is the whole repository, `[]` nothing but the path; in the environment with commas between them.",
     ),
     key(
         "source.interval",

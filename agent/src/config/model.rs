@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use camino::Utf8PathBuf;
-use leeward_core::model::Heal;
+use leeward_core::{model::Heal, render::Boundary};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -53,6 +53,8 @@ pub struct SourceConfig {
     pub reference: Reference,
     /// Expanded, without leading or trailing slash; empty for the root of the repository.
     pub path: String,
+    /// Folders that kustomizations may refer to besides the path; an empty one is the repository.
+    pub allowed_roots: Vec<String>,
     pub interval: Duration,
     /// Basic authentication.
     pub username: Option<String>,
@@ -62,6 +64,13 @@ pub struct SourceConfig {
     pub tls: TlsFiles,
     /// `None`: `$HTTPS_PROXY`, `$HTTP_PROXY` and `$NO_PROXY`.
     pub proxy: Option<String>,
+}
+
+impl SourceConfig {
+    /// How far kustomizations may reach, with what was not fetched for them.
+    pub(crate) fn boundary(&self, left_out: BTreeMap<String, String>) -> Boundary {
+        Boundary { path: self.path.clone(), roots: self.allowed_roots.clone(), left_out }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

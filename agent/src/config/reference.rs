@@ -116,7 +116,7 @@ fn schema_of(key: &Key) -> Value {
         }),
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Table => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Files => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Files | Kind::Folders => json!({ "type": "array", "items": { "type": "string" } }),
     };
     schema["description"] = json!(key.doc);
     if let Fallback::Value(text) = key.fallback {

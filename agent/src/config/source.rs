@@ -97,6 +97,41 @@ pub(super) fn path(
     }
 }
 
+/// `source.allowed_roots` with their placeholders filled in.
+pub(super) fn allowed_roots(
+    checker: &mut Checker<'_>,
+    cluster: Option<&str>,
+    labels: &BTreeMap<String, String>,
+) -> Option<Vec<String>> {
+    const NAME: &str = "source.allowed_roots";
+    // An empty text unsets a key, as everywhere.
+    if !checker.is_set(NAME) || checker.is_empty_text(NAME) {
+        return Some(vec![String::new()]);
+    }
+    let Some(templates) = checker.texts(NAME) else {
+        checker.wrong(NAME, "a list of folders such as `[\"base\", \"components\"]`");
+        return None;
+    };
+    let mut roots = Vec::with_capacity(templates.len());
+    for template in templates {
+        match expand(&template, cluster.unwrap_or("cluster"), labels) {
+            Ok(root) if root.is_empty() || is_folder(&root) => roots.push(root),
+            Ok(root) => {
+                let expected = format!(
+                    "folders from the root of the repository, without a leading or trailing slash, `.` or `..`, not `{root}`"
+                );
+                checker.wrong(NAME, &expected);
+                return None;
+            }
+            Err(expected) => {
+                checker.wrong(NAME, &expected);
+                return None;
+            }
+        }
+    }
+    Some(roots)
+}
+
 /// Fills in `{cluster}` and `{label:NAME}`; the error says what is allowed.
 fn expand(
     template: &str,

@@ -87,6 +87,7 @@ fn the_smallest_file_gets_the_documented_defaults() {
                 url: "https://git.example.com/fleet.git".into(),
                 reference: Reference::Branch("main".into()),
                 path: "clusters/shop-0042".into(),
+                allowed_roots: vec![String::new()],
                 interval: Duration::from_secs(30),
                 username: None,
                 password_file: None,
@@ -204,6 +205,26 @@ fn variables_are_merged_one_by_one_and_have_names_of_shells() {
     let expected = [("a", "1"), ("b", "x=y"), ("c", "3")];
     assert_eq!(variables, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_snapshot!(problems_with(&["substitute.variables.a-b=1"]), @"--set: substitute.variables: found the name `a-b`, expected a letter or `_`, then letters, digits and `_`");
+}
+
+#[test]
+fn roots_are_folders_with_placeholders_and_none_is_not_all() {
+    let of = |line: &str| {
+        let text = format!("{SMALLEST}allowed_roots = {line}\n");
+        config(&sources(&text)).source.allowed_roots
+    };
+    assert_eq!(of(r#"["base", "parts/{cluster}"]"#), ["base", "parts/shop-0042"]);
+    assert_eq!(of("[]"), [""; 0]);
+    assert_eq!([of(r#"[""]"#), of("''")], [[""], [""]]);
+    let set = with_environment(&[("LEEWARD_SOURCE__ALLOWED_ROOTS", "base, parts")]);
+    assert_eq!(config(&set).source.allowed_roots, ["base", "parts"]);
+    let wrong = [r#"["../base"]"#, r#"["{label:none}"]"#, "5"]
+        .map(|line| problems_of(&format!("{SMALLEST}allowed_roots = {line}\n")));
+    assert_snapshot!(wrong.join("\n"), @"
+    agent.toml:7: source.allowed_roots: found a list, expected folders from the root of the repository, without a leading or trailing slash, `.` or `..`, not `../base`
+    agent.toml:7: source.allowed_roots: found a list, expected a label of this cluster: cluster.labels has no `none`, it is empty
+    agent.toml:7: source.allowed_roots: found 5, expected a list of folders such as `[\"base\", \"components\"]`
+    ");
 }
 
 #[test]

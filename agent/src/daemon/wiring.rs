@@ -30,7 +30,7 @@ use crate::{
     config::Config,
     edge::Fetch,
     metrics::Metrics,
-    reconcile::{Ask, Beat, Channels, Hooks, Poller, Reconciler, Settings},
+    reconcile::{Ask, Beat, Channels, Elsewhere, Hooks, Poller, Reconciler, Settings},
     report::Reporter,
     source::GitSource,
     store::{Batch, Store},
@@ -84,8 +84,9 @@ impl Fetch for RememberingSource {
         commit: GitId,
         have: Option<GitId>,
         folder: &str,
+        most: u64,
     ) -> Result<FetchedFolder, FetchFailure> {
-        let result = self.source.fetch_folder(commit, have, folder).await;
+        let result = self.source.fetch_folder(commit, have, folder, most).await;
         self.remember();
         result
     }
@@ -149,6 +150,8 @@ pub(super) async fn serve(
         },
         store: Arc::clone(&store),
         path: config.source.path.clone(),
+        allowed_roots: config.source.allowed_roots.clone(),
+        elsewhere: Elsewhere::default(),
         interval: config.source.interval,
         outcomes,
         asked,

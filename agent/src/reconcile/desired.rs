@@ -26,7 +26,12 @@ use leeward_core::{
 use serde_json::Value;
 
 use super::{preflight::fault_of, reconciler::Reconciler};
-use crate::{age_keys, config::SopsConfig, edge::Cluster, store::Store};
+use crate::{
+    age_keys,
+    config::{SopsConfig, SourceConfig},
+    edge::Cluster,
+    store::Store,
+};
 
 /// An app's objects as they are to be, stamped with owner and revision.
 #[derive(Debug)]
@@ -111,6 +116,8 @@ impl From<ClusterFault> for Undesired {
 #[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
     pub(super) store: &'a Store,
+    /// How far kustomizations may reach.
+    pub(super) source: &'a SourceConfig,
     pub(super) sops: &'a SopsConfig,
     /// Of Secrets that the revision takes variables from.
     pub(super) secrets: &'a SecretValues,
@@ -125,13 +132,14 @@ pub(super) fn rendered(
     shown_below: &str,
     revision: &Revision,
 ) -> Result<Vec<Manifest>, Undesired> {
-    let Means { store, sops, secrets, from } = means;
+    let Means { store, source, sops, secrets, from } = means;
     if revision.tree == EMPTY_TREE {
         return Ok(Vec::new());
     }
     let mut files = TreeFiles::new(store, revision.tree).shown_below(shown_below);
     if let Some(reach) = &revision.reach {
-        files = files.within(&reach.at, reach.folders.clone());
+        let boundary = source.boundary(reach.left_out.clone());
+        files = files.within(&reach.at, reach.folders.clone(), boundary);
     }
     let keys = || age_keys::read(&sops.age_key_files).map_err(|error| error.to_string());
     let files = Decrypted::new(&files, &keys);
@@ -206,6 +214,7 @@ impl<C: Cluster> Reconciler<C> {
         let secrets = self.given.secrets_of(revision)?;
         let means = Means {
             store: &self.store,
+            source: &self.settings.config.source,
             sops: &self.settings.config.sops,
             secrets: &secrets,
             from: &app.substitute_from,
@@ -263,6 +272,13 @@ mod tests {
     const SEALED: &[u8] = include_bytes!("../../sops/src/vectors/global.yaml");
     const KEY: &[u8] = include_bytes!("../../sops/src/vectors/keys-global.txt");
 
+    fn source() -> SourceConfig {
+        let file = "[cluster]\nname = \"a\"\n[source]\nurl = \"https://a/b.git\"\npath = \"a\"\n";
+        let text = Some(file.to_owned());
+        let sources = crate::config::Sources { text, ..crate::config::Sources::default() };
+        crate::config::load(&sources).unwrap().config.source
+    }
+
     fn object(kind: ObjectType, data: Vec<u8>) -> Object {
         let git = match kind {
             ObjectType::Tree => gix_object::Kind::Tree,
@@ -294,7 +310,9 @@ mod tests {
         let sops = SopsConfig { age_key_files: vec![root.join("age.key")] };
 
         let secrets = SecretValues::default();
-        let means = Means { store: &store, sops: &sops, secrets: &secrets, from: &[] };
+        let source = source();
+        let means =
+            Means { store: &store, source: &source, sops: &sops, secrets: &secrets, from: &[] };
         let early = rendered(means, "", &revision).unwrap_err();
         assert!(matches!(&early, Undesired::Obstacle(why) if why.contains("age.key")), "{early:?}");
         std::fs::write(root.join("age.key"), KEY).unwrap();

@@ -5,11 +5,13 @@
 //! Values of Secrets live in memory only, and are taken out of every message
 //! that is stored, reported or shown.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use leeward_core::{
-    cycle::{AppEvent, AppRecord},
+    cycle::{App, AppEvent, AppRecord},
     model::{
         AppName, AppSpec, ClusterFault, ObjectFault, ObjectKey, Revision, SecretVariables, Uptime,
         VariableSource, Variables,
@@ -119,24 +121,25 @@ impl GivenVariables {
     /// Takes in what was read; whether anything is another than before. What is
     /// known stays known while the API server does not answer.
     fn replace(&mut self, read: BTreeMap<ObjectKey, Result<Given, ClusterFault>>) -> bool {
-        let mut objects = BTreeMap::new();
+        let before = std::mem::take(&mut self.objects);
         for (key, answer) in read {
-            let before = self.objects.remove(&key);
-            let given = match (answer, before) {
-                (Ok(given), Some(Given::Secret { values, .. })) => {
-                    if !matches!(&given, Given::Secret { values: new, .. } if *new == values) {
-                        self.former.truncate(MAX_FORMER - 1);
-                        self.former.insert(0, values);
-                    }
-                    given
-                }
+            let given = match (answer, before.get(&key)) {
                 (Ok(given), _) => given,
-                (Err(fault), Some(before)) if fault.is_transient() => before,
+                (Err(fault), Some(known)) if fault.is_transient() => known.clone(),
                 (Err(fault), _) => Given::Unread(fault.to_string()),
             };
-            objects.insert(key, given);
+            self.objects.insert(key, given);
         }
-        std::mem::replace(&mut self.objects, objects) != self.objects
+        let changed = before != self.objects;
+        for given in before.into_values() {
+            if let Given::Secret { values, .. } = given
+                && !self.secrets().any(|known| *known == values)
+            {
+                self.former.truncate(MAX_FORMER - 1);
+                self.former.insert(0, values);
+            }
+        }
+        changed
     }
 }
 
@@ -183,6 +186,17 @@ impl<C: Cluster> Reconciler<C> {
         let changed = self.given.replace(read);
         self.plan_look();
         changed
+    }
+
+    /// An app that cannot have its variables stays as it is; a new one is at
+    /// least there.
+    pub(super) fn keep_waiting(&mut self, spec: AppSpec, wanting: String) {
+        let name = spec.name.clone();
+        tracing::warn!(app = %name, wanting, "The app cannot have its variables yet.");
+        let now = self.now();
+        let fresh = || App::resume(AppRecord::new(spec), &now);
+        self.apps.entry(name.clone()).or_insert_with(fresh);
+        self.given.wanting.insert(name, wanting);
     }
 
     /// Plans the next look, by what the last one found.
@@ -236,4 +250,93 @@ fn secrets_of(record: &AppRecord) -> impl Iterator<Item = ObjectKey> {
     let good = record.good.as_ref().map(|good| &good.revision);
     let all = [good, record.candidate(), record.newest.as_ref(), record.at.as_ref()];
     all.into_iter().flatten().flat_map(|revision| &revision.secrets).map(SecretVariables::key)
+}
+
+#[cfg(test)]
+mod tests {
+    use leeward_core::model::VariableKind;
+    use serde_json::json;
+
+    use super::*;
+
+    fn key() -> ObjectKey {
+        let (namespace, name) = ("fleet".to_owned(), "keys".to_owned());
+        VariableSource { kind: VariableKind::Secret, namespace, name, optional: false }.key()
+    }
+
+    /// `hunter2`, and another.
+    fn read(version: &str, value: &str) -> BTreeMap<ObjectKey, Result<Given, ClusterFault>> {
+        let metadata = json!({ "uid": "u", "resourceVersion": version });
+        let object = json!({ "metadata": metadata, "data": { "password": value } });
+        BTreeMap::from([(key(), Ok(Given::of(&key(), object)))])
+    }
+
+    const FIRST: &str = "aHVudGVyMg==";
+    const SECOND: &str = "Y29ycmVjdC1ob3JzZQ==";
+
+    #[test]
+    fn only_another_version_is_a_change_and_silence_is_none() {
+        let silence = ClusterFault::Unreachable { message: "refused".to_owned() };
+        let silent = || BTreeMap::from([(key(), Err(silence.clone()))]);
+        let mut given = GivenVariables::default();
+        let changed = [
+            given.replace(silent()),
+            given.replace(read("1", FIRST)),
+            given.replace(read("1", FIRST)),
+            given.replace(silent()),
+            given.replace(read("2", FIRST)),
+            given.replace(BTreeMap::from([(key(), Ok(Given::Absent))])),
+        ];
+        assert_eq!(changed, [true, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn what_happens_is_written_down_without_values_present_or_former() {
+        let mut given = GivenVariables::default();
+        given.replace(read("1", FIRST));
+        given.replace(read("2", SECOND));
+        let message = "found hunter2, not correct-horse".to_owned();
+        let fault = ObjectFault { object: None, origin: None, message: message.clone() };
+        let refused = AppEvent::Refused { reason: "no".to_owned(), faults: vec![fault] };
+        let events = [given.masked(refused), given.masked(AppEvent::Obstacle { message })];
+        let said = format!("{events:?}");
+        assert!(!said.contains("hunter2") && !said.contains("correct-horse"), "{said}");
+        assert_eq!(said.matches("found ***, not ***").count(), 2, "{said}");
+    }
+
+    #[test]
+    fn a_revision_takes_its_variables_only_and_says_what_is_not_there_any_more() {
+        let revision = |variables: &[&str]| Revision {
+            secrets: vec![SecretVariables {
+                namespace: "fleet".to_owned(),
+                name: "keys".to_owned(),
+                uid: "u".to_owned(),
+                version: "1".to_owned(),
+                variables: variables.iter().map(ToString::to_string).collect(),
+            }],
+            commit: leeward_core::model::GitId::NULL,
+            tree: leeward_core::model::GitId::NULL,
+            content: leeward_core::model::ContentId(String::new()),
+            reach: None,
+            variables: Variables::default(),
+        };
+        let mut given = GivenVariables::default();
+        let why = |given: &GivenVariables, variables: &[&str]| match given
+            .secrets_of(&revision(variables))
+        {
+            Err(Undesired::Obstacle(why)) => why,
+            other => format!("{other:?}"),
+        };
+        let mut said = vec![why(&given, &["password"])];
+        given.replace(read("1", FIRST));
+        said.extend([why(&given, &["password"]), why(&given, &["user"])]);
+        given.replace(BTreeMap::from([(key(), Ok(Given::Absent))]));
+        said.push(why(&given, &["password"]));
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        Secret fleet/keys has not been read yet
+        Ok({"password"})
+        Secret fleet/keys has no key user any more: put it back
+        Secret fleet/keys is not there: create it again
+        "#);
+    }
 }

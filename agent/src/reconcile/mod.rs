@@ -21,5 +21,5 @@ pub mod stored;
 mod unblock;
 mod view;
 
-pub use poller::{Ask, PollOutcome, Poller};
+pub use poller::{Ask, Elsewhere, PollOutcome, Poller};
 pub use reconciler::{Beat, Channels, Hooks, Reconciler, Settings};

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use leeward_core::{
     cycle::{SourceRecord, next_poll},
-    model::{AppSpec, FetchFailure, Fetched, GitId},
-    render::{AppDefaults, Outside, TreeFiles, apps, outside, subtree},
+    model::{AppSpec, FetchFailure, Fetched, GitId, LinkStep},
+    render::{AppDefaults, Boundary, Files as _, Outside, TreeFiles, apps, outside, subtree},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,11 @@ use crate::{edge::Fetch, store::Store};
 
 /// Folders elsewhere that one source refers to; each costs a few round trips.
 const MAX_OTHER_FOLDERS: usize = 64;
+/// Bytes that may cross the link for all of them, tries of one commit together:
+/// as much as one build may read.
+const MAX_OTHER_BYTES: u64 = 64 << 20;
+/// Files in all of them: as many as one build may read.
+const MAX_OTHER_FILES: usize = 20_000;
 /// What the app is called where its name does not matter.
 const APP: &str = "app";
 
@@ -37,6 +42,16 @@ pub struct PollOutcome {
     pub taken_in: oneshot::Sender<()>,
 }
 
+/// What folders elsewhere in the repository have cost, of one commit.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    commit: Option<GitId>,
+    received: u64,
+    files: usize,
+    /// The commit and tree for which this life of the agent has looked at all.
+    whole: Option<(GitId, GitId)>,
+}
+
 /// Polls the source for ever.
 #[derive(Debug)]
 pub struct Poller<F> {
@@ -44,6 +59,9 @@ pub struct Poller<F> {
     pub store: Arc<Store>,
     /// Of the source, from the root of the repository.
     pub path: String,
+    /// What kustomizations may refer to besides it.
+    pub allowed_roots: Vec<String>,
+    pub elsewhere: Elsewhere,
     pub interval: Duration,
     pub outcomes: mpsc::Sender<PollOutcome>,
     pub asked: watch::Receiver<Ask>,
@@ -88,32 +106,95 @@ impl<F: Fetch> Poller<F> {
     async fn whole(&mut self, known: Option<SourceRecord>) -> Result<Fetched, FetchFailure> {
         let have = known.as_ref().map(|known| known.commit);
         let mut fetched = self.fetch.fetch(have).await?;
+        let seen = (fetched.commit, fetched.tree);
         if let Some(known) = known
-            && (known.commit, known.tree) == (fetched.commit, fetched.tree)
+            && (known.commit, known.tree) == seen
         {
             fetched.others = known.others;
-            return Ok(fetched);
-        }
-        while let Some(folder) = self.referred_to(&fetched) {
-            if fetched.others.len() == MAX_OTHER_FOLDERS {
-                tracing::warn!(
-                    folder,
-                    "The path refers to too many folders; this one is left out."
-                );
-                break;
+            fetched.left_out = known.left_out;
+            // Looked at once in each life of the agent: what is allowed may have changed.
+            if self.elsewhere.whole == Some(seen) {
+                return Ok(fetched);
             }
-            let other = self.fetch.fetch_folder(fetched.commit, have, &folder).await;
-            let other = other.map_err(|failure| FetchFailure {
-                progressed: true,
-                sent: failure.sent + fetched.sent,
-                received: failure.received + fetched.received,
-                ..failure
-            })?;
-            fetched.sent += other.sent;
-            fetched.received += other.received;
-            fetched.others.insert(folder, other.tree);
         }
+        if self.elsewhere.commit != Some(fetched.commit) {
+            self.elsewhere = Elsewhere { commit: Some(fetched.commit), ..Elsewhere::default() };
+        }
+        let trees = fetched.others.values().flatten();
+        self.elsewhere.files = trees.filter_map(|tree| self.files_of(*tree).ok()).sum();
+        while let Some(folder) = self.referred_to(&fetched) {
+            self.add(&mut fetched, have, folder).await?;
+        }
+        self.elsewhere.whole = Some(seen);
         Ok(fetched)
+    }
+
+    /// Fetches one folder elsewhere, or leaves it out if that exceeds a budget.
+    async fn add(
+        &mut self,
+        fetched: &mut Fetched,
+        have: Option<GitId>,
+        folder: String,
+    ) -> Result<(), FetchFailure> {
+        if fetched.others.len() >= MAX_OTHER_FOLDERS {
+            let why = format!("the path refers to more than {MAX_OTHER_FOLDERS} other folders");
+            leave_out(fetched, folder, why);
+            return Ok(());
+        }
+        let most = MAX_OTHER_BYTES.saturating_sub(self.elsewhere.received);
+        let answer = self.fetch.fetch_folder(fetched.commit, have, &folder, most).await;
+        let other = match answer {
+            Ok(other) => other,
+            // The folder itself is at fault, which is its app's trouble only.
+            Err(failure) if failure.step == LinkStep::Path => {
+                fetched.sent += failure.sent;
+                fetched.received += failure.received;
+                self.elsewhere.received += failure.received;
+                let why = match failure.hint {
+                    Some(hint) => format!("{} ({hint})", failure.evidence),
+                    None => failure.evidence,
+                };
+                leave_out(fetched, folder, why);
+                return Ok(());
+            }
+            Err(failure) => {
+                self.elsewhere.received += failure.received;
+                return Err(FetchFailure {
+                    progressed: true,
+                    sent: failure.sent + fetched.sent,
+                    received: failure.received + fetched.received,
+                    ..failure
+                });
+            }
+        };
+        fetched.sent += other.sent;
+        fetched.received += other.received;
+        self.elsewhere.received += other.received;
+        if let Some(tree) = other.tree {
+            match self.files_of(tree) {
+                Ok(files) if self.elsewhere.files + files <= MAX_OTHER_FILES => {
+                    self.elsewhere.files += files;
+                }
+                Ok(_) => {
+                    let why =
+                        format!("with it the other folders have more than {MAX_OTHER_FILES} files");
+                    leave_out(fetched, folder, why);
+                    return Ok(());
+                }
+                Err(why) => {
+                    leave_out(fetched, folder, why);
+                    return Ok(());
+                }
+            }
+        }
+        fetched.others.insert(folder, other.tree);
+        Ok(())
+    }
+
+    /// Its files are counted, also as a bound on depth and entries.
+    fn files_of(&self, tree: GitId) -> Result<usize, String> {
+        let files = TreeFiles::new(&*self.store, tree);
+        files.list().map(|files| files.len()).map_err(|error| error.to_string())
     }
 
     /// The first folder that an app refers to and that is not known of yet.
@@ -121,27 +202,37 @@ impl<F: Fetch> Poller<F> {
         let files = TreeFiles::new(&*self.store, fetched.tree);
         // What is wrong with the apps is for the loop to tell.
         let apps = apps(&files, APP, &AppDefaults::default()).ok()?;
+        let boundary = Boundary {
+            path: self.path.clone(),
+            roots: self.allowed_roots.clone(),
+            left_out: fetched.left_out.clone(),
+        };
         apps.iter().find_map(|app| {
             let tree = subtree(&*self.store, fetched.tree, &app.path).ok()??;
-            let (_, outside) = seen_from(&self.store, &self.path, app, tree, &fetched.others);
+            let (_, outside) = seen_from(&self.store, &boundary, app, tree, &fetched.others);
             outside.missed.into_iter().find(|folder| !fetched.others.contains_key(folder))
         })
     }
 }
 
+fn leave_out(fetched: &mut Fetched, folder: String, why: String) {
+    tracing::warn!(folder, why, "A folder that the path refers to is left out.");
+    fetched.left_out.insert(folder, why);
+}
+
 /// What an app sees of the repository: its own place, and what it looks for outside.
 pub(super) fn seen_from(
     store: &Store,
-    source_path: &str,
+    boundary: &Boundary,
     app: &AppSpec,
     tree: GitId,
     others: &BTreeMap<String, Option<GitId>>,
 ) -> (String, Outside) {
-    let parts = [source_path.trim_matches('/'), app.path.trim_matches('/')];
+    let parts = [boundary.path.trim_matches('/'), app.path.trim_matches('/')];
     let at = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
     let there = others.iter().filter_map(|(folder, tree)| Some((folder.clone(), (*tree)?)));
     let there: BTreeMap<String, GitId> = there.collect();
-    let files = TreeFiles::new(store, tree).within(&at, there.clone());
+    let files = TreeFiles::new(store, tree).within(&at, there.clone(), boundary.clone());
     let whole: Vec<&str> = there.keys().map(String::as_str).collect();
     let outside = outside(&files, &whole);
     (at, outside)

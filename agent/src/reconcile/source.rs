@@ -9,7 +9,7 @@ use leeward_core::{
         AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
         Reach, Revision, Variables,
     },
-    render::{AppDefaults, TreeFiles, apps, substitute::Taken, subtree},
+    render::{AppDefaults, Outside, TreeFiles, apps, substitute::Taken, subtree},
     report::{Event, EventKind},
 };
 use serde_json::json;
@@ -99,7 +99,7 @@ impl<C: Cluster> Reconciler<C> {
         let before = self.source.as_ref();
         if before.is_some_and(|source| {
             (source.commit, source.tree) == (fetched.commit, fetched.tree)
-                && source.others == fetched.others
+                && (&source.others, &source.left_out) == (&fetched.others, &fetched.left_out)
         }) {
             return Ok(());
         }
@@ -109,6 +109,7 @@ impl<C: Cluster> Reconciler<C> {
             reference: fetched.reference,
             fetched_at: self.clock.wall(),
             others: fetched.others,
+            left_out: fetched.left_out,
             faults: Vec::new(),
         };
         let event = Event {
@@ -223,23 +224,12 @@ impl<C: Cluster> Reconciler<C> {
         Ok(offers)
     }
 
-    /// An app that cannot have its variables stays as it is; a new one is at
-    /// least there.
-    fn keep_waiting(&mut self, spec: AppSpec, wanting: String) {
-        let name = spec.name.clone();
-        tracing::warn!(app = %name, wanting, "The app cannot have its variables yet.");
-        let now = self.now();
-        let fresh = || App::resume(AppRecord::new(spec), &now);
-        self.apps.entry(name.clone()).or_insert_with(fresh);
-        self.given.wanting.insert(name, wanting);
-    }
-
     /// What an app's kustomizations refer to outside of its folder.
     fn reach(&self, source: &SourceRecord, spec: &AppSpec, tree: GitId) -> Option<Box<Reach>> {
-        let path = &self.settings.config.source.path;
-        let (at, outside) = seen_from(&self.store, path, spec, tree, &source.others);
-        let is_used = |folder: &str| {
-            outside.found.iter().any(|path| {
+        let boundary = self.settings.config.source.boundary(source.left_out.clone());
+        let (at, outside) = seen_from(&self.store, &boundary, spec, tree, &source.others);
+        let is_one_of = |paths: &BTreeSet<String>, folder: &str| {
+            paths.iter().any(|path| {
                 path.strip_prefix(folder)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
@@ -248,10 +238,16 @@ impl<C: Cluster> Reconciler<C> {
             .others
             .iter()
             .filter_map(|(folder, tree)| Some((folder.clone(), (*tree)?)))
-            .filter(|(folder, _)| is_used(folder))
+            .filter(|(folder, _)| is_one_of(&outside.found, folder))
             .collect();
-        let refers = !folders.is_empty() || !outside.missed.is_empty();
-        refers.then(|| Box::new(Reach { at, folders }))
+        let left_out = source.left_out.iter();
+        let left_out: BTreeMap<String, String> = left_out
+            .filter(|(folder, _)| is_one_of(&outside.refused, folder))
+            .map(|(folder, why)| (folder.clone(), why.clone()))
+            .collect();
+        let Outside { missed, refused, .. } = outside;
+        let refers = !(folders.is_empty() && missed.is_empty() && refused.is_empty());
+        refers.then(|| Box::new(Reach { at, folders, left_out }))
     }
 
     async fn offer(

@@ -50,6 +50,8 @@ pub(super) struct Link {
     proxy: Option<String>,
     authorization: Authorization,
     pub(super) meter: Meter,
+    /// How much it may receive.
+    pub(super) most: u64,
 }
 
 impl std::fmt::Debug for Link {
@@ -66,13 +68,13 @@ impl Link {
         let digest = material.digest();
         let authorization = authorization(config)?;
         if let Some(old) = old.filter(|old| old.material == digest) {
-            return Ok(Self { authorization, meter: Meter::default(), ..old });
+            return Ok(Self { authorization, meter: Meter::default(), most: u64::MAX, ..old });
         }
         let client = build_client(config, &home, material)?;
         let proxy = super::proxy::in_use(config, &home);
         let base = home.clone();
-        let meter = Meter::default();
-        Ok(Self { client, material: digest, home, base, proxy, authorization, meter })
+        let (meter, most) = (Meter::default(), u64::MAX);
+        Ok(Self { client, material: digest, home, base, proxy, authorization, meter, most })
     }
 
     /// Forgets where redirects led.

@@ -126,6 +126,7 @@ impl<O: Objects> GitSource<O> {
             tree: folder,
             reference: target.reference,
             others: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             sent: 0,
             received: 0,
         })
@@ -424,9 +425,11 @@ impl<O: Objects> Fetch for GitSource<O> {
         commit: GitId,
         have: Option<GitId>,
         folder: &str,
+        most: u64,
     ) -> Result<FetchedFolder, FetchFailure> {
         let path = parse_path(folder);
         let mut link = Link::open(&self.config, self.link.take())?;
+        link.most = most;
         let mut progressed = false;
         let target = Target { commit, reference: String::new() };
         // Its own path waits meanwhile; a future that is dropped here is dropped with the source.

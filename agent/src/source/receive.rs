@@ -156,6 +156,11 @@ pub(super) async fn receive<O: Objects>(
     Received { end, new: reception.new, trouble, unresolved }
 }
 
+fn too_much(link: &Link, path: &str) -> FetchFailure {
+    let evidence = format!("`{path}` takes more than {} bytes", link.most);
+    hinted(LinkStep::Path, evidence, "keep large files out of folders that are fetched whole")
+}
+
 impl<O: Objects> Reception<'_, '_, O> {
     async fn run(
         &mut self,
@@ -175,6 +180,9 @@ impl<O: Objects> Reception<'_, '_, O> {
                 }
                 Err(trouble) => return (End::Cut, Some(trouble)),
             };
+            if link.meter.received > link.most {
+                return (End::Cut, Some(Trouble::Fatal(too_much(link, self.path))));
+            }
             pack.clear();
             let refused = self.response.push(&piece, &mut pack).err();
             // What came in front of a refusal is still good.

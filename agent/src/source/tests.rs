@@ -24,6 +24,7 @@ pub(super) fn config(server: &Server, path: &str) -> SourceConfig {
         url: server.url(),
         reference: Reference::Branch("main".into()),
         path: path.into(),
+        allowed_roots: vec![String::new()],
         interval: Duration::from_secs(30),
         username: None,
         password_file: None,

@@ -173,13 +173,13 @@ async fn value_of_a_secret_is_in_the_objects_that_ask_for_it_and_nowhere_else() 
     scenario.commit(&files(name, &both_sources(name), &both)).unwrap();
     let refused = scenario.wait_app(name, |app| !app.bad.is_empty()).await.unwrap();
     assert!(refused.message.contains("the API server refused it"), "{}", refused.message);
-    let said = [["why"], ["status"], ["history"]];
-    let mut shown = format!("{diff:?}");
-    for verb in said {
-        shown.push_str(&format!("{:?}", scenario.ask(&verb).await.unwrap()));
+    let mut shown = vec![format!("{diff:?}")];
+    for verb in [["why"], ["status"], ["history"]] {
+        shown.push(format!("{:?}", scenario.ask(&verb).await.unwrap()));
     }
     let events = format!("/api/v1/namespaces/{name}/events");
-    shown.push_str(&format!("{:?}", scenario.api.list(&events).await.unwrap()));
+    shown.push(format!("{:?}", scenario.api.list(&events).await.unwrap()));
+    let shown = shown.join("\n");
     assert_nowhere(&scenario, &shown);
 
     // Another value is another revision, of the same commit.

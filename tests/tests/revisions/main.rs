@@ -12,5 +12,6 @@ mod first_sync;
 mod given;
 mod guard;
 mod rollback;
+mod roots;
 mod sealed;
 mod several;

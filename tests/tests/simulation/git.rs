@@ -222,6 +222,7 @@ impl Fetch for SimSource {
             tree: commit.tree,
             reference: "refs/heads/main".to_owned(),
             others: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             sent: 200,
             received: 400,
         })
@@ -233,6 +234,7 @@ impl Fetch for SimSource {
         _commit: GitId,
         _have: Option<GitId>,
         _folder: &str,
+        _most: u64,
     ) -> Result<FetchedFolder, FetchFailure> {
         Ok(FetchedFolder { tree: None, sent: 0, received: 0 })
     }

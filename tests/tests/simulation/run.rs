@@ -6,7 +6,7 @@ use leeward::{
     clock::Clock,
     config::{self, Sources},
     metrics::Metrics,
-    reconcile::{Ask, Channels, Hooks, Poller, Reconciler, Settings},
+    reconcile::{Ask, Channels, Elsewhere, Hooks, Poller, Reconciler, Settings},
     store::{Batch, Store, faulty::FaultyDisk},
 };
 use leeward_core::{
@@ -131,6 +131,8 @@ fn agent(
     let config = configuration()?;
     let poller = Poller {
         path: String::new(),
+        allowed_roots: vec![String::new()],
+        elsewhere: Elsewhere::default(),
         fetch: SimSource { handle: handle.clone(), store: Arc::clone(&store) },
         store: Arc::clone(&store),
         interval: config.source.interval,

@@ -222,6 +222,9 @@ pub struct SourceRecord {
     /// Folders elsewhere in the repository that the path refers to; `None`: it has no such folder.
     #[serde(default)]
     pub others: BTreeMap<String, Option<GitId>>,
+    /// Those of them that exceed a budget, and which.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
     /// What is wrong with the path as a whole (`leeward.yaml`); the apps stay as they were.
     #[serde(default)]
     pub faults: Vec<ObjectFault>,

@@ -103,6 +103,9 @@ pub struct Reach {
     pub at: String,
     /// Tree by folder, from the root of the repository.
     pub folders: BTreeMap<String, GitId>,
+    /// Folders that it refers to and that were not fetched, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, String>,
 }
 
 /// SHA-256 of something of ours.

@@ -71,6 +71,8 @@ pub struct Fetched {
     /// Folders elsewhere in the repository that the path's kustomizations refer to, and their
     /// trees; `None` for one that the commit does not have. All of it is in the store, too.
     pub others: BTreeMap<String, Option<GitId>>,
+    /// Those that were not fetched, or not as a whole, because they exceed a budget; and which.
+    pub left_out: BTreeMap<String, String>,
     /// Bytes that crossed the link for it, HTTP headers included, in this try.
     pub sent: u64,
     pub received: u64,

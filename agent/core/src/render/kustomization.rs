@@ -22,6 +22,7 @@ pub(super) fn built(
 pub(super) struct Looks {
     pub(super) found: BTreeSet<String>,
     pub(super) missed: BTreeSet<String>,
+    pub(super) refused: BTreeSet<String>,
 }
 
 /// The same, noting what it looks for outside.
@@ -79,6 +80,10 @@ impl leeward_kustomize::Files for Fetched<'_> {
             Side::Own(own) => return Ok(look(self.paths, own, path)),
             Side::Other(others) => others,
         };
+        if let Some(message) = self.around.and_then(|around| around.boundary.refusal(path)) {
+            self.looks.borrow_mut().refused.insert(path.to_owned());
+            return Err(ReadError { message, missing: false });
+        }
         let found = others.look(path).map_err(unreadable)?;
         let mut looks = self.looks.borrow_mut();
         match found {

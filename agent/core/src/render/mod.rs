@@ -7,6 +7,7 @@
 //! than guess: what is rendered here is what will exist.
 
 mod apps;
+mod boundary;
 mod faults;
 mod ignore;
 mod kustomization;
@@ -20,6 +21,7 @@ mod tree;
 use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, app_name, apps};
+pub use boundary::Boundary;
 pub use leeward_kustomize::Found;
 pub use outside::{Outside, outside};
 pub use plain::{IGNORE_FILE, Limits, folder, folder_with, folder_with_secrets};
@@ -71,6 +73,8 @@ pub struct Around<'f> {
     pub at: &'f str,
     /// Files of the others, from the root of the repository.
     pub others: &'f dyn Files,
+    /// How far they may reach.
+    pub boundary: &'f Boundary,
 }
 
 impl std::fmt::Debug for Around<'_> {

@@ -11,6 +11,8 @@ pub struct Outside {
     pub found: BTreeSet<String>,
     /// Looked for and not there: to be fetched, or a mistake.
     pub missed: BTreeSet<String>,
+    /// Beyond the boundary, whether it is there or not.
+    pub refused: BTreeSet<String>,
 }
 
 /// Builds every kustomization of the folder and notes what it looks for
@@ -26,12 +28,12 @@ pub fn outside(files: &dyn Files, whole: &[&str]) -> Outside {
     for folder in plain::kustomizations(&paths, &mut rules) {
         drop(kustomization::watched(files, &paths, folder, &looks));
     }
-    let kustomization::Looks { found, mut missed } = looks.into_inner();
+    let kustomization::Looks { found, mut missed, refused } = looks.into_inner();
     let at = files.around().map_or("", |around| around.at);
     // What holds the folder itself would be a cycle, and the whole fleet besides.
     missed.retain(|path| kustomization::below(at, path).is_none());
     missed.retain(|path| !whole.iter().any(|whole| kustomization::below(path, whole).is_some()));
-    Outside { found, missed }
+    Outside { found, missed, refused }
 }
 
 #[cfg(test)]
@@ -39,13 +41,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::render::{Around, FileError, Limits, folder};
+    use crate::render::{Around, Boundary, FileError, Limits, folder};
 
     type Memory = BTreeMap<String, Vec<u8>>;
 
     struct Placed {
         own: Memory,
         others: Memory,
+        boundary: Boundary,
     }
 
     impl Files for Placed {
@@ -58,7 +61,8 @@ mod tests {
         }
 
         fn around(&self) -> Option<Around<'_>> {
-            Some(Around { at: "clusters/shop", others: &self.others })
+            let Self { others, boundary, .. } = self;
+            Some(Around { at: "clusters/shop", others, boundary })
         }
     }
 
@@ -73,7 +77,7 @@ mod tests {
     fn an_overlay_asks_for_its_base_and_then_for_what_that_refers_to() {
         let overlay = "namePrefix: x-\nresources: [../../base]\n";
         let own = memory(&[("kustomization.yaml", overlay)]);
-        let mut placed = Placed { own, others: Memory::new() };
+        let mut placed = Placed { own, others: Memory::new(), boundary: Boundary::default() };
         let missed = |placed: &Placed, whole: &[&str]| -> Vec<String> {
             outside(placed, whole).missed.into_iter().collect()
         };
@@ -93,7 +97,20 @@ mod tests {
     #[test]
     fn a_folder_that_holds_the_app_is_never_asked_for() {
         let own = memory(&[("kustomization.yaml", "resources: [.., ../../..]\n")]);
-        let placed = Placed { own, others: Memory::new() };
+        let placed = Placed { own, others: Memory::new(), boundary: Boundary::default() };
         assert_eq!(outside(&placed, &[]), Outside::default());
+    }
+    #[test]
+    fn what_is_beyond_the_boundary_is_not_asked_for_and_not_used_though_it_is_there() {
+        let own = memory(&[("kustomization.yaml", "\nresources:\n- ../../base\n")]);
+        let base = [("base/kustomization.yaml", "resources: [a.yaml]\n"), ("base/a.yaml", MAP)];
+        let boundary = Boundary { roots: vec!["parts".to_owned()], ..Boundary::default() };
+        let boundary = Boundary { path: "clusters/shop".to_owned(), ..boundary };
+        let placed = Placed { own, others: memory(&base), boundary };
+        let outside = outside(&placed, &[]);
+        assert_eq!((outside.found.len(), outside.missed.len()), (0, 0));
+        assert!(outside.refused.contains("base"));
+        let error = folder(&placed, &Limits::default()).unwrap_err();
+        insta::assert_snapshot!(error, @"kustomization.yaml:3:3: base cannot be read: source.allowed_roots of the agent does not allow it (it has parts): add its folder there, or move it into one of these or into clusters/shop");
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use leeward_sops::{Identities, Opened};
 
 use super::{
-    Around, FileError, Files, Found,
+    Around, Boundary, FileError, Files, Found,
     yaml::{Dialect, Documents, Limits, Node},
 };
 
@@ -25,7 +25,7 @@ pub struct Decrypted<'f> {
     /// Decrypted files that hold anything but Secrets, which nobody is shown anyway.
     revealing: RefCell<BTreeSet<String>>,
     /// The folder's place in its repository, and what lies around it.
-    around: Option<(&'f str, Box<Self>)>,
+    around: Option<(&'f str, Box<Self>, &'f Boundary)>,
 }
 
 impl std::fmt::Debug for Decrypted<'_> {
@@ -43,14 +43,14 @@ impl<'f> Decrypted<'f> {
             identities: OnceCell::new(),
             needs_key: Cell::new(false),
             revealing: RefCell::default(),
-            around: files
-                .around()
-                .map(|around| (around.at, Box::new(Self::new(around.others, keys)))),
+            around: files.around().map(|Around { at, others, boundary }| {
+                (at, Box::new(Self::new(others, keys)), boundary)
+            }),
         }
     }
 
     fn others(&self) -> Option<&Self> {
-        self.around.as_ref().map(|(_, others)| &**others)
+        self.around.as_ref().map(|(_, others, _)| &**others)
     }
 
     /// Whether a file could not be read for want of a key: the files may be fine.
@@ -114,8 +114,8 @@ impl Files for Decrypted<'_> {
     }
 
     fn around(&self) -> Option<Around<'_>> {
-        let (at, others) = self.around.as_ref()?;
-        Some(Around { at, others: &**others })
+        let (at, others, boundary) = self.around.as_ref()?;
+        Some(Around { at, others: &**others, boundary })
     }
 }
 

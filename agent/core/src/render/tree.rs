@@ -7,7 +7,7 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use gix_object::{TreeRefIter, tree::EntryKind};
 
-use super::{Around, FileError, Files, Found};
+use super::{Around, Boundary, FileError, Files, Found};
 use crate::{
     git::{ObjectType, Objects},
     model::GitId,
@@ -26,7 +26,7 @@ pub struct TreeFiles<'a, O> {
     /// Trees by the folder that they are shown as; one that is empty for the root.
     trees: BTreeMap<String, GitId>,
     prefix: String,
-    around: Option<(String, Box<Self>)>,
+    around: Option<(String, Box<Self>, Boundary)>,
     blobs: OnceCell<BTreeMap<String, GitId>>,
 }
 
@@ -41,11 +41,11 @@ impl<'a, O: Objects> TreeFiles<'a, O> {
     }
 
     /// Lets kustomizations see more of the repository: the folder is at `at`
-    /// in it, the others are where their names say.
+    /// in it, the others are where their names say, and nothing is beyond the boundary.
     #[must_use]
-    pub fn within(mut self, at: &str, others: BTreeMap<String, GitId>) -> Self {
+    pub fn within(mut self, at: &str, others: BTreeMap<String, GitId>, boundary: Boundary) -> Self {
         let others = Self::of(self.objects, others);
-        self.around = Some((at.trim_matches('/').to_owned(), Box::new(others)));
+        self.around = Some((at.trim_matches('/').to_owned(), Box::new(others), boundary));
         self
     }
 
@@ -96,8 +96,8 @@ impl<O: Objects> Files for TreeFiles<'_, O> {
     }
 
     fn around(&self) -> Option<Around<'_>> {
-        let (at, others) = self.around.as_ref()?;
-        Some(Around { at, others: &**others })
+        let (at, others, boundary) = self.around.as_ref()?;
+        Some(Around { at, others: &**others, boundary })
     }
 }
 

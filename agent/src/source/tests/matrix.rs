@@ -49,16 +49,21 @@ async fn another_folder(
     have: Option<GitId>,
 ) {
     let other = repository.path(57);
+    let poor = source.fetch_folder(commit, have, &other, 100).await.unwrap_err();
+    assert_eq!(
+        (poor.step, poor.evidence),
+        (LinkStep::Path, format!("`{other}` takes more than 100 bytes"))
+    );
     for folder in ["docs", other.as_str()] {
-        let fetched = source.fetch_folder(commit, have, folder).await.unwrap();
+        let fetched = source.fetch_folder(commit, have, folder, u64::MAX).await.unwrap();
         let files = fetched_files(source.objects(), fetched.tree.unwrap());
         assert_eq!(files, repository.files(folder));
         // Again it costs nothing.
-        let again = source.fetch_folder(commit, have, folder).await.unwrap();
+        let again = source.fetch_folder(commit, have, folder, u64::MAX).await.unwrap();
         assert_eq!((again.tree, again.sent, again.received), (fetched.tree, 0, 0));
     }
     for folder in ["docs/none", "README.md"] {
-        assert_eq!(source.fetch_folder(commit, have, folder).await.unwrap().tree, None);
+        assert_eq!(source.fetch_folder(commit, have, folder, u64::MAX).await.unwrap().tree, None);
     }
     assert_eq!(source.config.path, repository.path(OWN));
 }

@@ -352,3 +352,26 @@ fn what_cannot_be_substituted_is_told_with_object_file_and_variable() {
     ConfigMap a b (a.yaml:11:1): "a b" is not a name for an object
     "#);
 }
+
+fn with_pin(text: &str) -> Result<Rendered, RenderError> {
+    let mut secrets = SecretValues::default();
+    secrets.set("pin", "4711", "1").unwrap();
+    let values = Values { variables: &Variables::default(), secrets: &secrets, from: &[] };
+    folder_with_secrets(&folder([("a.yaml", text)]), &Limits::default(), values)
+}
+
+#[test]
+fn what_holds_a_value_of_a_secret_is_marked_and_nothing_else_is() {
+    let text =
+        format!("{}data: {{p: \"a${{pin}}\"}}\n---\n{}", config_map("one"), config_map("two"));
+    let rendered = with_pin(&text).unwrap();
+    assert_eq!(rendered[0].body["data"]["p"], "a4711");
+    let marks = |index: usize| (rendered[index].secret, rendered[index].stand_in.is_some());
+    assert_eq!([marks(0), marks(1)], [(true, true), (false, false)]);
+}
+
+#[test]
+fn faults_do_not_show_the_value_of_a_secret() {
+    let object = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {p: \"${pin}\"}}\n";
+    insta::assert_snapshot!(with_pin(object).unwrap_err(), @"ConfigMap a (a.yaml:1:1): metadata.labels.p must be a string (what was found may be a Secret's value)");
+}
