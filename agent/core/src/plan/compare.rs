@@ -82,8 +82,8 @@ impl Walk {
 
     fn keyed(&mut self, old: &Items<'_>, new: &Items<'_>, depth: usize) {
         let (before, after) = (old.order_beside(new), new.order_beside(old));
-        if before != after {
-            self.report(Some(&before), Some(&after));
+        if before.0 != after.0 {
+            self.report(Some(&before.1.into()), Some(&after.1.into()));
         }
         for (index, item) in new.list.iter().enumerate() {
             self.within(&index.to_string(), |walk| match old.counterpart(new, index) {
@@ -171,15 +171,19 @@ impl<'v> Items<'v> {
         self.list.get(*self.by_name.get(other.names.get(index)?)?)
     }
 
-    /// The order of the items that are also in another list, as their keys.
-    fn order_beside(&self, other: &Self) -> Value {
+    /// The order of the items that are also in another list: their names, and
+    /// their keys as people know them.
+    fn order_beside(&self, other: &Self) -> (Vec<&str>, Vec<Value>) {
+        let keys = |item: &Value| match self.keys.as_slice() {
+            [key] => item[key].clone(),
+            keys => {
+                keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect()
+            }
+        };
         let both = self.list.iter().zip(&self.names);
         both.filter(|(_, name)| other.by_name.contains_key(*name))
-            .map(|(item, _)| match self.keys.as_slice() {
-                [key] => item[key].clone(),
-                keys => keys.iter().map(|key| (key.clone(), item[key].clone())).collect(),
-            })
-            .collect()
+            .map(|(item, name)| (name.as_str(), keys(item)))
+            .unzip()
     }
 }
 
@@ -255,12 +259,16 @@ mod tests {
 
     #[test]
     fn another_order_of_items_is_a_difference() {
-        let old = json!({"init": [{"name": "a"}, {"name": "b"}, {"name": "c"}]});
-        let new = json!({"init": [{"name": "b"}, {"name": "a"}, {"name": "d"}]});
+        let (tcp, udp) = (json!({"port": 53}), json!({"port": 53, "protocol": "UDP"}));
+        let old = json!({"init": [{"name": "a"}, {"name": "b"}, {"name": "c"}],
+            "ports": [tcp, udp]});
+        let new = json!({"init": [{"name": "b"}, {"name": "a"}, {"name": "d"}],
+            "ports": [udp, tcp]});
         insta::assert_snapshot!(text(&deployment(&old), &deployment(&new)), @r#"
         /spec/init: ["a","b"] -> ["b","a"]
         /spec/init/2: nothing -> {"name":"d"}
         /spec/init/2: {"name":"c"} -> nothing
+        /spec/ports: [{"port":53},{"port":53,"protocol":"UDP"}] -> [{"port":53,"protocol":"UDP"},{"port":53}]
         "#);
     }
 
@@ -268,17 +276,13 @@ mod tests {
     fn items_with_the_same_key_are_compared_by_their_place() {
         let old = json!({"items": [{"name": "a", "x": 1}, {"name": "a", "x": 2}]});
         let new = json!({"items": [{"name": "a", "x": 1}, {"name": "a", "x": 3}]});
-        insta::assert_snapshot!(text(&deployment(&old), &deployment(&new)), @"
-        /spec/items/1/x: 2 -> 3
-        ");
+        insta::assert_snapshot!(text(&deployment(&old), &deployment(&new)), @"/spec/items/1/x: 2 -> 3");
     }
 
     #[test]
     fn what_means_the_same_but_is_written_otherwise_is_shown() {
         let (old, new) = (json!({"limits": {"cpu": "500m"}}), json!({"limits": {"cpu": 0.5}}));
-        insta::assert_snapshot!(text(&deployment(&old), &deployment(&new)), @r#"
-        /spec/limits/cpu: "500m" -> 0.5
-        "#);
+        insta::assert_snapshot!(text(&deployment(&old), &deployment(&new)), @r#"/spec/limits/cpu: "500m" -> 0.5"#);
     }
 
     #[test]
@@ -309,11 +313,7 @@ mod tests {
     fn what_was_decrypted_on_either_side_is_masked_whole() {
         let (mut old, new) = (deployment(&json!({"a": "x"})), deployment(&json!({"a": "y"})));
         old.secret = true;
-        insta::assert_snapshot!(text(&old, &new), @"
-        /spec/a: <masked> -> <masked, differs>
-        ");
-        insta::assert_snapshot!(text(&new, &old), @"
-        /spec/a: <masked> -> <masked, differs>
-        ");
+        insta::assert_snapshot!(text(&old, &new), @"/spec/a: <masked> -> <masked, differs>");
+        insta::assert_snapshot!(text(&new, &old), @"/spec/a: <masked> -> <masked, differs>");
     }
 }
