@@ -242,7 +242,7 @@ pub const KEYS: &[Key] = &[
         "substitute.variables",
         Kind::Table,
         Unset("none"),
-        "Variables, `{ domain = \"shop.example.com\" }`, for every app with `substitute` in `leeward.yaml`, beside `cluster_name` and one `label_NAME` for each label; the app's own win. They are stored and may appear in messages: no secrets. Layers are merged one by one; `LEEWARD_SUBSTITUTE__VARIABLES__DOMAIN` (in lower case) and `--set substitute.variables.domain=…` set one.",
+        "Variables, `{ domain = \"shop.example.com\" }`, for every app with `substitute` or `substituteFrom` in `leeward.yaml`, beside `cluster_name` and one `label_NAME` for each label; the app's own win. They are stored and may appear in messages: no secrets. Layers are merged one by one; `LEEWARD_SUBSTITUTE__VARIABLES__DOMAIN` (in lower case) and `--set substitute.variables.domain=…` set one.",
     ),
     key(
         "sops.age_key_files",
