@@ -435,9 +435,12 @@ fn is_blank_or_break(c: char) -> bool {
 }
 
 /// What go-yaml takes for printable: nothing beyond the basic plane.
+///
+/// But for the separators, which it writes as they are: YAML 1.1 breaks a line
+/// at them, YAML 1.2 does not, and takes the indentation behind for content.
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
-        && c != '\u{feff}'
+        && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 fn escape(c: char) -> String {
