@@ -53,7 +53,7 @@ fn patched(object: &Value, patch: &Value, target: Option<&str>) -> Result<Vec<Va
 }
 
 /// An object that no schema knows.
-fn custom(spec: Value) -> Value {
+fn custom(spec: &Value) -> Value {
     json!({"apiVersion": "example.org/v1", "kind": "Made", "metadata": {"name": "a"}, "spec": spec})
 }
 
@@ -104,7 +104,7 @@ fn json_patch_agrees(dice: &mut Dice<'_>) {
     if operations.is_empty() {
         return;
     }
-    let object = custom(spec);
+    let object = custom(&spec);
     let patch = Value::Array(operations);
     let expected = model::json_patch(&object, &patch);
     let found = patched(&object, &patch, Some("Made"));
@@ -140,8 +140,8 @@ fn pointer(dice: &mut Dice<'_>) -> String {
 
 /// Without a schema, a strategic merge is a JSON merge patch.
 fn merge_agrees(dice: &mut Dice<'_>) {
-    let object = custom(Value::Object(mapping(dice, 3, false)));
-    let patch = custom(Value::Object(mapping(dice, 3, true)));
+    let object = custom(&Value::Object(mapping(dice, 3, false)));
+    let patch = custom(&Value::Object(mapping(dice, 3, true)));
     let found = patched(&object, &patch, None);
     match model::merge(&object, &patch) {
         Ok(expected) => assert_eq!(found, Ok(vec![expected]), "{object} with {patch}"),

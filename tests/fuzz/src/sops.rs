@@ -4,7 +4,9 @@ mod seal;
 
 use std::sync::LazyLock;
 
-use leeward_core::render::yaml::{Content, Dialect, Documents, Limits, Node, Resolved, emit};
+use leeward_core::render::yaml::{
+    Content, Dialect, Documents, Limits, Node, Resolved, Style, emit,
+};
 use leeward_sops::{Identities, Opened, is_encrypted, open};
 use serde_json::Value;
 
@@ -197,9 +199,15 @@ fn tree(plain: &[u8]) -> Option<Vec<u8>> {
 fn count(node: &Node, counted: &mut Vec<u8>) {
     match &node.content {
         Content::Mapping(entries) => {
-            entries.iter().for_each(|entry| count(&entry.value, counted));
+            for entry in entries {
+                count(&entry.value, counted);
+            }
         }
-        Content::Sequence(items) => items.iter().for_each(|item| count(item, counted)),
+        Content::Sequence(items) => {
+            for item in items {
+                count(item, counted);
+            }
+        }
         Content::Scalar(scalar) => match scalar.resolve(Dialect::Kustomize) {
             Ok(Resolved::Null) | Err(_) => {}
             Ok(Resolved::Bool(true)) => counted.extend(b"True"),
@@ -210,9 +218,7 @@ fn count(node: &Node, counted: &mut Vec<u8>) {
             Ok(Resolved::Decoded(text)) => counted.extend(text.bytes()),
             // A date is counted as a point in time.
             Ok(Resolved::Text) => match node.clone().into_json(Dialect::Kustomize) {
-                Ok(Value::String(time))
-                    if scalar.style == leeward_core::render::yaml::Style::Plain =>
-                {
+                Ok(Value::String(time)) if scalar.style == Style::Plain => {
                     counted.extend(time.bytes());
                 }
                 _ => counted.extend(scalar.text.bytes()),
