@@ -4,7 +4,10 @@
 use std::{fs, io, io::Read as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use leeward_core::{model::Variables, render::substitute::substitute};
+use leeward_core::{
+    model::Variables,
+    render::{substitute::substitute, yaml::emit},
+};
 use leeward_kustomize::{
     BuildError, FILE_NAMES, Files, Found, LoadRestrictor, Object, Options, Problem, ReadError,
     Reorder, build,
@@ -16,6 +19,7 @@ use super::{
     arguments::{self, RenderFlags},
     console::Console,
     exit::{Exit, Failure},
+    render::{OUTPUT_BYTES_MAX, too_much_output},
 };
 use crate::age_keys;
 
@@ -50,7 +54,8 @@ pub(super) fn run(
     let mut built = build(&Machine { here, identities }, folder.as_str(), &options)?;
     substitute_all(&mut built.objects, variables)?;
     let bodies: Vec<&Value> = built.objects.iter().map(|object| &object.value).collect();
-    console.answer(&bodies, |_| built.to_yaml())?;
+    let text = || emit::stream_within(bodies.iter().copied(), OUTPUT_BYTES_MAX);
+    console.answer_or_fail(&bodies, |_| text().ok_or_else(too_much_output))?;
     Ok(Exit::Done)
 }
 

@@ -26,6 +26,9 @@ use super::{
 };
 use crate::age_keys::{self, AgeKeysError};
 
+/// Bytes that are printed: a text of many lines that lies deep is a hundred times as large as its file.
+pub(super) const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
 pub(super) fn run(
     flags: &RenderFlags,
     session: &Session,
@@ -41,7 +44,7 @@ pub(super) fn run(
     let names_apps = flags.path.join(APPS_FILE).is_file();
     let manifests = declared(&checkout, names_apps, &variables, &flags.sops_age_key)?;
     let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
-    console.answer(&bodies, |_| text(&manifests))?;
+    console.answer_or_fail(&bodies, |_| text(&manifests).ok_or_else(too_much_output))?;
     if manifests.is_empty() {
         console.note(&format!("{} declares nothing", flags.path));
     }
@@ -101,12 +104,20 @@ fn of_app(app: &AppSpec, given: &Variables) -> Result<Variables, Failure> {
     Ok(variables)
 }
 
-fn text(manifests: &[Manifest]) -> String {
+/// `None` when it is too much.
+fn text(manifests: &[Manifest]) -> Option<String> {
     let mut text = String::new();
     for manifest in manifests {
-        let _ = write!(text, "---\n# {}\n{}", manifest.origin, emit::document(&manifest.body));
+        let left = OUTPUT_BYTES_MAX.checked_sub(text.len())?;
+        let document = emit::document_within(&manifest.body, left)?;
+        let _ = write!(text, "---\n# {}\n{document}", manifest.origin);
     }
-    text
+    Some(text)
+}
+
+pub(super) fn too_much_output() -> Failure {
+    let most = OUTPUT_BYTES_MAX >> 20;
+    Failure::new(Exit::BadInput, format!("the manifests have more than {most} MiB as YAML"))
 }
 
 impl From<AgeKeysError> for Failure {

@@ -42,14 +42,17 @@ fn written(bytes: &[u8]) {
 }
 
 /// What one object becomes by patches of a kustomization.
-fn patched(object: &Value, patch: &Value, target: Option<&str>) -> Result<Vec<Value>, BuildError> {
+fn patched(
+    object: &Value,
+    patch: &Value,
+    target: Option<&str>,
+) -> Result<Vec<Value>, Box<BuildError>> {
     let target = target.map_or(Value::Null, |kind| json!({ "kind": kind }));
     let root = json!({"resources": ["r.yaml"], "patches": [{"path": "p.yaml", "target": target}]});
     let files = [("kustomization.yaml", &root), ("r.yaml", object), ("p.yaml", patch)];
     let files = files.map(|(path, value)| (path.to_owned(), value.to_string().into_bytes()));
     let built = build(&Folder(BTreeMap::from(files)), "", &options(Reorder::None));
-    let built = built.map_err(|error| *error)?;
-    Ok(built.objects.into_iter().map(|object| object.value).collect())
+    Ok(built?.objects.into_iter().map(|object| object.value).collect())
 }
 
 /// An object that no schema knows.

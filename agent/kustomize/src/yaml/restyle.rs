@@ -9,14 +9,11 @@ use super::{
     timestamp,
 };
 
-/// One document, without `---`.
-pub fn document(node: &Node) -> String {
-    let mut emitter = Emitter::new(usize::MAX);
+/// One document, without `---`; `None` when it has more bytes.
+pub fn document_within(node: &Node, bytes_max: usize) -> Option<String> {
+    let mut emitter = Emitter::new(usize::MAX, bytes_max);
     block(&mut emitter, node, 0);
-    if emitter.column > 0 {
-        emitter.line_break();
-    }
-    emitter.text
+    emitter.finish()
 }
 
 /// A value whose first line has begun.
@@ -153,7 +150,7 @@ mod tests {
             Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
         let mut node = documents.next().unwrap().unwrap();
         edit::settle(&mut node);
-        insta::assert_snapshot!(document(&node), @r#"
+        insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
         z: 'a''b'
         y: "1"
         x: {b: [1, "2"], a: {}}
@@ -175,7 +172,7 @@ mod tests {
             Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
         let mut node = documents.next().unwrap().unwrap();
         edit::settle(&mut node);
-        insta::assert_snapshot!(document(&node), @r#"
+        insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
         - !!int "5"
         - !!binary aGk=
         - "5"

@@ -90,16 +90,27 @@ pub fn substitute(object: &Value, variables: &Variables) -> Result<Option<Value>
     if variables.is_empty() || opts_out(object) {
         return Ok(None);
     }
-    let text = emit::document(object);
-    if !text.contains("${") && !text.contains("$$") {
+    if !has_expressions(object) {
         return Ok(None);
     }
+    let text = emit::document_within(object, OUTPUT_BYTES_MAX).ok_or(Problem::TooLarge)?;
     read(&substitute_text(&text, variables)?).map(Some)
 }
 
 /// The text with its variables substituted.
 pub fn substitute_text(text: &str, variables: &Variables) -> Result<String, Problem> {
     evaluate::evaluate(&parse::parse(text)?, variables)
+}
+
+/// Neither quotes nor line breaks can stand between the two characters.
+fn has_expressions(value: &Value) -> bool {
+    let is_one = |text: &str| text.contains("${") || text.contains("$$");
+    match value {
+        Value::String(text) => is_one(text),
+        Value::Array(items) => items.iter().any(has_expressions),
+        Value::Object(map) => map.iter().any(|(key, value)| is_one(key) || has_expressions(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn opts_out(object: &Value) -> bool {
