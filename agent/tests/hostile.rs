@@ -2,6 +2,7 @@
 //! time that a small device has: the program as a process, on a leash.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::{
     fmt::Write as _,
@@ -108,9 +109,9 @@ fn ten_thousand_levels_are_refused() {
     ");
     let block = format!("{MAP}a:\n{}x\n", "- ".repeat(10_000));
     insta::assert_snapshot!(of_text(&block), @"
-    plain: 65: error: r.yaml: the manifests up to here exceed 32 MiB, the most that is read
-    built: 65: error: FOLDER/r.yaml: more than 16777216 bytes in one file, the most that one build may have (in FOLDER/kustomization.yaml)
-    patch: 65: error: FOLDER/r.yaml: more than 16777216 bytes in one file, the most that one build may have (in FOLDER/kustomization.yaml)
+    plain: 65: error: r.yaml:5:199: nested more than 100 deep
+    built: 65: error: FOLDER/r.yaml:5:199: nested more than 100 deep (in FOLDER/kustomization.yaml)
+    patch: 65: error: FOLDER/r.yaml:5:199: patch r.yaml: neither a strategic merge nor a JSON patch: nested more than 100 deep (in FOLDER/kustomization.yaml)
     ");
     let json = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
     insta::assert_snapshot!(of_text(&json), @"
@@ -124,5 +125,9 @@ fn ten_thousand_levels_are_refused() {
 fn a_text_that_its_indentation_makes_large_is_refused() {
     let text = "a\\n".repeat(1_000_000);
     let deep = format!("{MAP}d: {}\"{text}\"{}\n", "{\"a\":".repeat(90), "}".repeat(90));
-    insta::assert_snapshot!(of_text(&deep), @"");
+    insta::assert_snapshot!(of_text(&deep), @"
+    plain: 65: error: the manifests have more than 64 MiB as YAML
+    built: 65: error: the manifests have more than 64 MiB as YAML
+    patch: 65: error: the manifests have more than 64 MiB as YAML
+    ");
 }
