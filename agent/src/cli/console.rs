@@ -80,13 +80,22 @@ impl<'a> Console<'a> {
         document: &T,
         text: impl FnOnce(Palette) -> String,
     ) -> Result<(), Failure> {
+        self.answer_or_fail(document, |palette| Ok(text(palette)))
+    }
+
+    /// The same, of a text that may be too large.
+    pub(super) fn answer_or_fail<T: Serialize>(
+        &mut self,
+        document: &T,
+        text: impl FnOnce(Palette) -> Result<String, Failure>,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Json => {
                 let mut json = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
                 json.push('\n');
                 self.text(&json)
             }
-            Format::Text => self.text(&text(self.palette)),
+            Format::Text => self.text(&text(self.palette)?),
         }
     }
 

@@ -18,6 +18,9 @@ use super::{
     machine::Machine,
 };
 
+/// Bytes that are printed: a text of many lines that lies deep is a hundred times as large as its file.
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
 pub(super) fn run(
     flags: &RenderFlags,
     session: &Session,
@@ -32,13 +35,14 @@ pub(super) fn run(
     match rendering.declared(&machine, &folder, name)? {
         Declared::Built { build, .. } => {
             let bodies: Vec<&Value> = build.objects.iter().map(|object| &object.value).collect();
-            console.answer(&bodies, |_| build.to_yaml())?;
+            let text = || emit::stream_within(bodies.iter().copied(), OUTPUT_BYTES_MAX);
+            console.answer_or_fail(&bodies, |_| text().ok_or_else(too_much_output))?;
         }
         Declared::Plain(apps) => {
             let manifests: Vec<&Manifest> =
                 apps.iter().flat_map(|(_, manifests)| manifests).collect();
             let bodies: Vec<&Value> = manifests.iter().map(|manifest| &manifest.body).collect();
-            console.answer(&bodies, |_| text(&manifests))?;
+            console.answer_or_fail(&bodies, |_| text(&manifests).ok_or_else(too_much_output))?;
             if manifests.is_empty() {
                 console.note(&format!("{} declares nothing", flags.path));
             }
@@ -47,10 +51,18 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn text(manifests: &[&Manifest]) -> String {
+/// `None` when it is too much.
+fn text(manifests: &[&Manifest]) -> Option<String> {
     let mut text = String::new();
     for manifest in manifests {
-        let _ = write!(text, "---\n# {}\n{}", manifest.origin, emit::document(&manifest.body));
+        let left = OUTPUT_BYTES_MAX.checked_sub(text.len())?;
+        let document = emit::document_within(&manifest.body, left)?;
+        let _ = write!(text, "---\n# {}\n{document}", manifest.origin);
     }
-    text
+    Some(text)
+}
+
+fn too_much_output() -> Failure {
+    let most = OUTPUT_BYTES_MAX >> 20;
+    Failure::new(Exit::BadInput, format!("the manifests have more than {most} MiB as YAML"))
 }

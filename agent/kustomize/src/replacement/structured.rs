@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     budget::{Budget, weigh},
-    error::Outcome,
+    error::{Outcome, Problem},
     json::go_json,
     yaml::{Dialect, Documents, Node, edit, restyle},
 };
@@ -31,7 +31,7 @@ pub(super) fn write(
     if !matches!(found, Ok(1..)) {
         return Ok(false);
     }
-    let Some(text) = serialise(document, &original) else { return Ok(false) };
+    let Some(text) = serialise(document, &original, budget)? else { return Ok(false) };
     let written = visit(object, &path[..at], None, &mut |target| {
         if let Some(scalar) = target.as_scalar_mut() {
             scalar.text.clone_from(&text);
@@ -59,11 +59,14 @@ fn find(object: &Node, path: &[String], budget: &Budget) -> Option<(usize, Node)
 }
 
 /// In the notation that it had.
-fn serialise(document: Node, original: &str) -> Option<String> {
+fn serialise(document: Node, original: &str, budget: &Budget) -> Outcome<Option<String>> {
     if !original.trim_start().starts_with(['{', '[']) {
-        return Some(restyle::document(&document).trim().to_owned());
+        let limit = budget.limits.yaml.text;
+        let text = restyle::document_within(&document, limit);
+        let text = text.ok_or(Problem::Limit { what: "bytes of YAML within a text", limit })?;
+        return Ok(Some(text.trim().to_owned()));
     }
-    let value = document.into_json(Dialect::Kustomize).ok()?;
+    let Ok(value) = document.into_json(Dialect::Kustomize) else { return Ok(None) };
     let is_pretty = original.contains('\n') && original.contains("  ");
-    Some(go_json(&value, is_pretty.then_some(0)))
+    Ok(Some(go_json(&value, is_pretty.then_some(0))))
 }

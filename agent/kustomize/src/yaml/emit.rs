@@ -17,25 +17,39 @@ const FOLD_COLUMN: usize = 80;
 const SIMPLE_KEY_MAX: usize = 128;
 
 /// One document, without `---`, with a line break at the end.
+///
+/// It can be a hundred times as long as its texts: each line of a text is
+/// indented as deep as the text lies. Of what strangers wrote, use
+/// [`document_within`].
 pub fn document(value: &Value) -> String {
-    let mut emitter = Emitter::new(FOLD_COLUMN);
+    document_within(value, usize::MAX).unwrap_or_default()
+}
+
+/// The same; `None` when it has more bytes.
+pub fn document_within(value: &Value, bytes_max: usize) -> Option<String> {
+    let mut emitter = Emitter::new(FOLD_COLUMN, bytes_max);
     emitter.value(value, 0, Place::Root);
-    if emitter.column > 0 {
-        emitter.line_break();
-    }
-    emitter.text
+    emitter.finish()
 }
 
 /// Documents with `---` between them.
 pub fn stream<'v>(values: impl IntoIterator<Item = &'v Value>) -> String {
+    stream_within(values, usize::MAX).unwrap_or_default()
+}
+
+/// The same; `None` when they have more bytes.
+pub fn stream_within<'v>(
+    values: impl IntoIterator<Item = &'v Value>,
+    bytes_max: usize,
+) -> Option<String> {
     let mut text = String::new();
     for value in values {
         if !text.is_empty() {
             text.push_str("---\n");
         }
-        text.push_str(&document(value));
+        text.push_str(&document_within(value, bytes_max.checked_sub(text.len())?)?);
     }
-    text
+    Some(text)
 }
 
 /// Where a value stands: it decides what precedes it and how far it is indented.
@@ -57,7 +71,10 @@ enum Style {
 }
 
 pub(super) struct Emitter {
-    pub(super) text: String,
+    text: String,
+    bytes_max: usize,
+    /// More would have been written.
+    is_full: bool,
     /// In characters.
     pub(super) column: usize,
     /// Behind this column a line is folded at the next single space.
@@ -65,8 +82,16 @@ pub(super) struct Emitter {
 }
 
 impl Emitter {
-    pub(super) fn new(fold_column: usize) -> Self {
-        Self { text: String::new(), column: 0, fold_column }
+    pub(super) fn new(fold_column: usize, bytes_max: usize) -> Self {
+        Self { text: String::new(), bytes_max, is_full: false, column: 0, fold_column }
+    }
+
+    /// What was written, with a line break at its end; `None` when it is too much.
+    pub(super) fn finish(mut self) -> Option<String> {
+        if self.column > 0 {
+            self.line_break();
+        }
+        (!self.is_full).then_some(self.text)
     }
 
     /// `indent` is that of the mapping or sequence around the value.
@@ -248,13 +273,21 @@ impl Emitter {
     }
 
     pub(super) fn push(&mut self, c: char) {
-        self.text.push(c);
+        self.put(c.encode_utf8(&mut [0; 4]));
         self.column += 1;
     }
 
     pub(super) fn raw(&mut self, text: &str) {
-        self.text.push_str(text);
+        self.put(text);
         self.column += text.chars().count();
+    }
+
+    fn put(&mut self, text: &str) {
+        if self.is_full || text.len() > self.bytes_max - self.text.len() {
+            self.is_full = true;
+        } else {
+            self.text.push_str(text);
+        }
     }
 
     pub(super) fn line_break(&mut self) {
@@ -262,7 +295,7 @@ impl Emitter {
     }
 
     fn break_with(&mut self, c: char) {
-        self.text.push(c);
+        self.push(c);
         self.column = 0;
     }
 
@@ -275,7 +308,7 @@ impl Emitter {
     }
 
     fn pad(&mut self, indent: usize) {
-        while self.column < indent {
+        while self.column < indent && !self.is_full {
             self.push(' ');
         }
     }
@@ -435,9 +468,12 @@ fn is_blank_or_break(c: char) -> bool {
 }
 
 /// What go-yaml takes for printable: nothing beyond the basic plane.
+///
+/// But for the separators, which it writes as they are: YAML 1.1 breaks a line
+/// at them, YAML 1.2 does not, and takes the indentation behind for content.
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
-        && c != '\u{feff}'
+        && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 fn escape(c: char) -> String {

@@ -9,14 +9,11 @@ use super::{
     timestamp,
 };
 
-/// One document, without `---`.
-pub fn document(node: &Node) -> String {
-    let mut emitter = Emitter::new(usize::MAX);
+/// One document, without `---`; `None` when it has more bytes.
+pub fn document_within(node: &Node, bytes_max: usize) -> Option<String> {
+    let mut emitter = Emitter::new(usize::MAX, bytes_max);
     block(&mut emitter, node, 0);
-    if emitter.column > 0 {
-        emitter.line_break();
-    }
-    emitter.text
+    emitter.finish()
 }
 
 /// A value whose first line has begun.
@@ -64,6 +61,10 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
 /// A value in braces or brackets, all on one line.
 fn flow(emitter: &mut Emitter, node: &Node) {
     match &node.content {
+        // Between commas, nothing would be no item.
+        Content::Scalar(scalar) if scalar.text.is_empty() && node.is_nothing() => {
+            emitter.raw("null");
+        }
         Content::Scalar(scalar) => self::scalar(emitter, scalar, 0, true),
         Content::Sequence(items) => {
             emitter.push('[');
@@ -94,10 +95,13 @@ fn key(emitter: &mut Emitter, text: &str) {
 fn scalar(emitter: &mut Emitter, scalar: &Scalar, indent: usize, in_flow: bool) {
     let text = &scalar.text;
     let scan = Scan::of(text);
+    emitter.raw(explicit_tag(scalar));
     let may_be_block = scan.literal && !in_flow;
     let wanted = match scalar.style {
         Style::Plain if text.contains('\n') => Style::Literal,
-        Style::Plain if scalar.tag == Tag::Str && !is_text(text) => Style::Quoted,
+        Style::Plain if matches!(scalar.tag, Tag::Str | Tag::Text) && !is_text(text) => {
+            Style::Quoted
+        }
         style => style,
     };
     let fits_plain = scan.plain && !(in_flow && text.contains(['[', ']', '{', '}', ',', '?']));
@@ -106,6 +110,25 @@ fn scalar(emitter: &mut Emitter, scalar: &Scalar, indent: usize, in_flow: bool) 
         Style::Plain | Style::Single if scan.single => emitter.single(text, indent, false),
         Style::Literal | Style::Folded if may_be_block => emitter.literal(text, indent),
         _ => emitter.double(text, indent, false),
+    }
+}
+
+/// The tag without which a scalar would be read as something else: quotes alone
+/// make a text of `!!int "5"`.
+fn explicit_tag(scalar: &Scalar) -> &'static str {
+    let mut untagged = Scalar { tag: Tag::None, ..scalar.clone() };
+    untagged.settle();
+    if untagged.tag == scalar.tag {
+        return "";
+    }
+    match scalar.tag {
+        Tag::Int => "!!int ",
+        Tag::Float => "!!float ",
+        Tag::Bool => "!!bool ",
+        Tag::Null => "!!null ",
+        Tag::Binary => "!!binary ",
+        Tag::Timestamp => "!!timestamp ",
+        _ => "",
     }
 }
 
@@ -127,7 +150,7 @@ mod tests {
             Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
         let mut node = documents.next().unwrap().unwrap();
         edit::settle(&mut node);
-        insta::assert_snapshot!(document(&node), @r#"
+        insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
         z: 'a''b'
         y: "1"
         x: {b: [1, "2"], a: {}}
@@ -139,6 +162,24 @@ mod tests {
         - []
         v: yes
         u:
+        "#);
+    }
+
+    #[test]
+    fn what_decides_about_a_value_is_kept() {
+        let text = "- !!int \"5\"\n- !!binary aGk=\n- ! 5\n- !!str 5\n- !!int 5\n- !!float 5\n- [&a , b, c: ]\n";
+        let mut documents =
+            Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
+        let mut node = documents.next().unwrap().unwrap();
+        edit::settle(&mut node);
+        insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
+        - !!int "5"
+        - !!binary aGk=
+        - "5"
+        - "5"
+        - 5
+        - !!float 5
+        - [null, b, {c: null}]
         "#);
     }
 }

@@ -150,10 +150,10 @@ pub fn substitute_with(
     if values.is_empty() || opts_out(object) {
         return Ok(None);
     }
-    let text = emit::document(object);
-    if !text.contains("${") && !text.contains("$$") {
+    if !has_expressions(object) {
         return Ok(None);
     }
+    let text = emit::document_within(object, OUTPUT_BYTES_MAX).ok_or(Problem::TooLarge)?;
     let (text, used) = evaluate::evaluate(&parse::parse(&text)?, values)?;
     let is_secret = used.iter().any(|name| values.secrets.get(name).is_some());
     if is_secret {
@@ -197,6 +197,17 @@ fn digest(object: &Value, used: &BTreeSet<String>, values: &Values<'_>) -> Diges
         })
         .collect();
     Digest::of(json!([object, used]).to_string().as_bytes())
+}
+
+/// Neither quotes nor line breaks can stand between the two characters.
+fn has_expressions(value: &Value) -> bool {
+    let is_one = |text: &str| text.contains("${") || text.contains("$$");
+    match value {
+        Value::String(text) => is_one(text),
+        Value::Array(items) => items.iter().any(has_expressions),
+        Value::Object(map) => map.iter().any(|(key, value)| is_one(key) || has_expressions(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn opts_out(object: &Value) -> bool {

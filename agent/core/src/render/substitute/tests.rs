@@ -229,6 +229,15 @@ fn limits_hold() {
 }
 
 #[test]
+fn a_text_that_its_indentation_makes_large_is_refused() {
+    let mut object = json!("${x}\n".repeat(100_000));
+    for _ in 0..90 {
+        object = json!({ "a": object });
+    }
+    assert_eq!(substitute(&object, &variables(&[("x", "y")])), Err(Problem::TooLarge));
+}
+
+#[test]
 fn names_are_those_of_shells() {
     let names = ["a", "_", "A_1", "1a", "", "a-b", "é", "a.b"];
     assert_eq!(

@@ -109,6 +109,18 @@ fn texts_are_folded_and_escaped_as_upstream_does() {
 }
 
 #[test]
+fn separators_that_only_some_readers_break_at_are_escaped() {
+    // Upstream writes them as they are, and what YAML 1.2 reads has spaces behind them.
+    let value = json!({"a": "x\u{2028}y", "b": "x\u{2029}y\nz\n", "k\u{2028}": "v"});
+    assert_snapshot!(document(&value), @r#"
+    a: "x\Ly"
+    b: "x\Py\nz\n"
+    ? "k\L"
+    : v
+    "#);
+}
+
+#[test]
 fn keys_are_ordered_with_digits_as_numbers() {
     let mut keys = ["a10", "a9", "a-b", "ab", "a01", "a1", "B", "_", "10", "9"];
     keys.sort_by(|a, b| compare_keys(a, b));
