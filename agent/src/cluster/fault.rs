@@ -395,6 +395,19 @@ mod tests {
     }
 
     #[test]
+    fn messages_about_other_secret_objects_do_not_hold_values_either() {
+        let kind = KindVersion { kind: Kind::new("", "Service"), version: "v1".into() };
+        let body = json!({"kind": "Status", "reason": "Invalid",
+            "message": "Service \"web\" is invalid: spec.ports[0].name: Invalid value: \"hunter2!\": no",
+            "details": {"causes": [{"field": "spec.ports[0].name", "reason": "FieldValueInvalid"}]}});
+        let said = |is_secret| {
+            classify_object(422, body.to_string().as_bytes(), &kind, is_secret).to_string()
+        };
+        assert!(said(false).contains("hunter2"));
+        assert_eq!(said(true), "Invalid: spec.ports[0].name (FieldValueInvalid)");
+    }
+
+    #[test]
     fn long_messages_are_cut_to_one_line() {
         let said = shorten(&"a\n".repeat(10_000));
         assert_eq!(said.chars().count(), MAX_MESSAGE + 1);
