@@ -94,8 +94,8 @@ fn a_hundred_megabytes_are_refused() {
     let said = complaints(|path| File::create(path).unwrap().set_len(100 << 20).unwrap());
     insta::assert_snapshot!(said, @"
     plain: 65: error: r.yaml: cannot be read: it is larger than 67108864 bytes
-    built: 65: error: FOLDER/r.yaml: more than 16777216 bytes in one file, the most that one build may have (in FOLDER/kustomization.yaml)
-    patch: 65: error: FOLDER/r.yaml: more than 16777216 bytes in one file, the most that one build may have (in FOLDER/kustomization.yaml)
+    built: 65: error: FOLDER/kustomization.yaml:1:13: FOLDER/r.yaml cannot be read: it is larger than 67108864 bytes
+    patch: 65: error: FOLDER/kustomization.yaml:2:11: FOLDER/r.yaml cannot be read: it is larger than 67108864 bytes
     ");
 }
 
