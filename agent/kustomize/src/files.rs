@@ -1,5 +1,7 @@
 //! Where files come from: the only way to the outside.
 
+use std::collections::BTreeMap;
+
 /// Files and folders below one root. Paths are `a/b.yaml`, without `.`, `..`
 /// or a slash in front; the root is the empty path.
 pub trait Files {
@@ -22,6 +24,25 @@ pub enum Found {
     File(String),
     Folder(String),
     Nothing,
+}
+
+/// Files in memory, content by path. A folder is what files lie below.
+impl Files for BTreeMap<String, Vec<u8>> {
+    fn look(&self, path: &str) -> Result<Found, ReadError> {
+        let folder = format!("{path}/");
+        Ok(if self.contains_key(path) {
+            Found::File(path.to_owned())
+        } else if path.is_empty() || self.keys().any(|file| file.starts_with(&folder)) {
+            Found::Folder(path.to_owned())
+        } else {
+            Found::Nothing
+        })
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        let missing = || ReadError { message: "no such file".to_owned(), missing: false };
+        self.get(path).cloned().ok_or_else(missing)
+    }
 }
 
 /// Why a file cannot be read.

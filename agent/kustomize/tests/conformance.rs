@@ -13,7 +13,7 @@ use std::{
 };
 
 use leeward_kustomize::{
-    BuildError, Files, Found, LoadRestrictor, Options, ReadError, Reorder, build,
+    BuildError, LoadRestrictor, Options, Reorder, build,
     yaml::{Dialect, Documents, Limits},
 };
 use serde_json::Value;
@@ -23,27 +23,6 @@ const MISSES: &[(&str, &str)] = &[
     ("483", "5.5 refused an empty patch; 5.8.1 takes it, and so do we"),
     ("484", "5.5 refused a patch with comments only; 5.8.1 takes it, and so do we"),
 ];
-
-/// A folder in memory.
-struct Memory(BTreeMap<String, Vec<u8>>);
-
-impl Files for Memory {
-    fn look(&self, path: &str) -> Result<Found, ReadError> {
-        let folder = format!("{path}/");
-        Ok(if self.0.contains_key(path) {
-            Found::File(path.to_owned())
-        } else if path.is_empty() || self.0.keys().any(|file| file.starts_with(&folder)) {
-            Found::Folder(path.to_owned())
-        } else {
-            Found::Nothing
-        })
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        let missing = || ReadError { message: "no such file".to_owned(), missing: false };
-        self.0.get(path).cloned().ok_or_else(missing)
-    }
-}
 
 struct Case {
     number: String,
@@ -84,7 +63,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn files(folder: &Path) -> Memory {
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(open) = folders.pop() {
@@ -98,7 +77,7 @@ fn files(folder: &Path) -> Memory {
             }
         }
     }
-    Memory(files)
+    files
 }
 
 impl Case {

@@ -2,33 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use leeward_kustomize::{Files, Found, Limits, Options, ReadError, Reorder, yaml};
+use leeward_kustomize::{Limits, Options, Reorder, yaml};
 
 const SEPARATOR: &str = "--- FILE: ";
 
 /// Files of one input; small, so that inputs stay small.
 const FILES_MAX: usize = 32;
 
-#[derive(Debug)]
-pub(crate) struct Folder(pub(crate) BTreeMap<String, Vec<u8>>);
+pub(crate) type Folder = BTreeMap<String, Vec<u8>>;
 
-impl Folder {
-    /// What stands before the first separator is `kustomization.yaml`.
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let mut files = BTreeMap::<String, Vec<u8>>::new();
-        let mut current = "kustomization.yaml".to_owned();
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let named = line.strip_prefix(SEPARATOR.as_bytes()).and_then(|path| {
-                let path = str::from_utf8(path).ok()?.trim();
-                is_path(path).then(|| path.to_owned())
-            });
-            match named {
-                Some(path) if files.len() < FILES_MAX => current = path,
-                _ => files.entry(current.clone()).or_default().extend_from_slice(line),
-            }
+/// What stands before the first separator is `kustomization.yaml`.
+pub(crate) fn parse(bytes: &[u8]) -> Folder {
+    let mut files = Folder::new();
+    let mut current = "kustomization.yaml".to_owned();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let named = line.strip_prefix(SEPARATOR.as_bytes()).and_then(|path| {
+            let path = str::from_utf8(path).ok()?.trim();
+            is_path(path).then(|| path.to_owned())
+        });
+        match named {
+            Some(path) if files.len() < FILES_MAX => current = path,
+            _ => files.entry(current.clone()).or_default().extend_from_slice(line),
         }
-        Self(files)
     }
+    files
 }
 
 /// What a listing of a tree can name.
@@ -36,24 +33,6 @@ fn is_path(path: &str) -> bool {
     !path.is_empty()
         && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
         && !path.contains(['\0', '\n'])
-}
-
-impl Files for Folder {
-    fn look(&self, path: &str) -> Result<Found, ReadError> {
-        let folder = format!("{path}/");
-        Ok(if self.0.contains_key(path) {
-            Found::File(path.to_owned())
-        } else if path.is_empty() || self.0.keys().any(|file| file.starts_with(&folder)) {
-            Found::Folder(path.to_owned())
-        } else {
-            Found::Nothing
-        })
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        let missing = || ReadError { message: "no such file".to_owned(), missing: false };
-        self.0.get(path).cloned().ok_or_else(missing)
-    }
 }
 
 /// Limits that a fuzzer reaches, and within which an input takes milliseconds.

@@ -6,7 +6,7 @@ use leeward_kustomize::{
 };
 use serde_json::Value;
 
-use crate::folder::{Folder, LIMITS, options};
+use crate::folder::{LIMITS, options, parse};
 
 /// An error is read by people, and goes into reports.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
@@ -16,7 +16,7 @@ const ROOM: Limits =
 
 /// The claim about any folder.
 pub fn kustomization(bytes: &[u8]) {
-    let folder = Folder::parse(bytes);
+    let folder = parse(bytes);
     let built = build(&folder, "", &options(Reorder::Legacy));
     assert_eq!(build(&folder, "", &options(Reorder::Legacy)), built);
     let unsorted = build(&folder, "", &options(Reorder::None));

@@ -2,8 +2,6 @@
 
 mod model;
 
-use std::collections::BTreeMap;
-
 use leeward_kustomize::{BuildError, Reorder, build};
 use serde_json::{Map, Value, json};
 
@@ -51,7 +49,7 @@ fn patched(
     let root = json!({"resources": ["r.yaml"], "patches": [{"path": "p.yaml", "target": target}]});
     let files = [("kustomization.yaml", &root), ("r.yaml", object), ("p.yaml", patch)];
     let files = files.map(|(path, value)| (path.to_owned(), value.to_string().into_bytes()));
-    let built = build(&Folder(BTreeMap::from(files)), "", &options(Reorder::None));
+    let built = build(&Folder::from(files), "", &options(Reorder::None));
     Ok(built?.objects.into_iter().map(|object| object.value).collect())
 }
 
