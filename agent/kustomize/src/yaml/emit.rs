@@ -16,6 +16,9 @@ const FOLD_COLUMN: usize = 80;
 /// A key with more bytes than this is written with `? ` in front.
 const SIMPLE_KEY_MAX: usize = 128;
 
+/// Merges what follows it, unless it is quoted.
+pub(super) const MERGE_KEY: &str = "<<";
+
 /// One document, without `---`, with a line break at the end.
 ///
 /// It can be a hundred times as long as its texts: each line of a text is
@@ -363,7 +366,7 @@ fn style(text: &str, is_key: bool) -> Style {
     let scan = Scan::of(text);
     let wanted = if text.contains('\n') {
         Style::Literal
-    } else if stays_text(text) {
+    } else if stays_text(text) && !(is_key && text == MERGE_KEY) {
         Style::Plain
     } else {
         Style::Double

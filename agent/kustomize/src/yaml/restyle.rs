@@ -5,7 +5,7 @@
 
 use super::{
     Content, Dialect, Node, Resolved, Scalar, Style, Tag,
-    emit::{Emitter, Scan},
+    emit::{Emitter, MERGE_KEY, Scan},
     timestamp,
 };
 
@@ -88,7 +88,8 @@ fn flow(emitter: &mut Emitter, node: &Node) {
 }
 
 fn key(emitter: &mut Emitter, text: &str) {
-    let key = Scalar { text: text.to_owned(), style: Style::Plain, tag: Tag::Str };
+    let style = if text == MERGE_KEY { Style::Quoted } else { Style::Plain };
+    let key = Scalar { text: text.to_owned(), style, tag: Tag::Str };
     scalar(emitter, &key, 0, true);
 }
 
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_decides_about_a_value_is_kept() {
-        let text = "- !!int \"5\"\n- !!binary aGk=\n- ! 5\n- !!str 5\n- !!int 5\n- !!float 5\n- [&a , b, c: ]\n";
+        let text = "- !!int \"5\"\n- !!binary aGk=\n- ! 5\n- !!str 5\n- !!int 5\n- !!float 5\n- [&a , b, c: ]\n- {\"<<\": <<}\n";
         let mut documents =
             Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
         let mut node = documents.next().unwrap().unwrap();
@@ -180,6 +181,7 @@ mod tests {
         - 5
         - !!float 5
         - [null, b, {c: null}]
+        - {"<<": <<}
         "#);
     }
 }

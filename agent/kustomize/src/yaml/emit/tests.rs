@@ -121,6 +121,16 @@ fn separators_that_only_some_readers_break_at_are_escaped() {
 }
 
 #[test]
+fn a_key_that_would_merge_is_quoted() {
+    // Upstream drops such a key.
+    let value = json!({"<<": {"a": "<<"}});
+    assert_snapshot!(document(&value), @r#"
+    "<<":
+      a: <<
+    "#);
+}
+
+#[test]
 fn keys_are_ordered_with_digits_as_numbers() {
     let mut keys = ["a10", "a9", "a-b", "ab", "a01", "a1", "B", "_", "10", "9"];
     keys.sort_by(|a, b| compare_keys(a, b));
