@@ -16,6 +16,11 @@ const FOLD_COLUMN: usize = 80;
 /// A key with more bytes than this is written with `? ` in front.
 const SIMPLE_KEY_MAX: usize = 128;
 
+/// Whether a key needs no `? ` in front. A longer one would not be read as a key.
+pub(super) fn is_simple_key(text: &str) -> bool {
+    text.len() <= SIMPLE_KEY_MAX && !text.contains(is_break)
+}
+
 /// Merges what follows it, unless it is quoted.
 pub(super) const MERGE_KEY: &str = "<<";
 
@@ -124,7 +129,7 @@ impl Emitter {
             if index > 0 || place == Place::Value {
                 self.new_line(indent);
             }
-            if key.len() <= SIMPLE_KEY_MAX && !key.contains(is_break) {
+            if is_simple_key(key) {
                 self.leaf(&Value::String(key.clone()), indent + 2, true);
                 self.push(':');
                 self.value(value, indent, Place::Value);

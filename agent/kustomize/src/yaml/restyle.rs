@@ -5,7 +5,7 @@
 
 use super::{
     Content, Dialect, Node, Resolved, Scalar, Style, Tag,
-    emit::{Emitter, MERGE_KEY, Scan},
+    emit::{Emitter, MERGE_KEY, Scan, is_simple_key},
     timestamp,
 };
 
@@ -24,7 +24,13 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
                 if at > 0 {
                     emitter.new_line(indent);
                 }
-                key(emitter, &entry.key);
+                if is_simple_key(&entry.key) {
+                    key(emitter, &entry.key);
+                } else {
+                    emitter.raw("? ");
+                    key(emitter, &entry.key);
+                    emitter.new_line(indent);
+                }
                 emitter.push(':');
                 let value = &entry.value;
                 let says_nothing = value
@@ -78,8 +84,10 @@ fn flow(emitter: &mut Emitter, node: &Node) {
             emitter.push('{');
             for (at, entry) in entries.iter().enumerate() {
                 emitter.raw(if at > 0 { ", " } else { "" });
+                let is_simple = is_simple_key(&entry.key);
+                emitter.raw(if is_simple { "" } else { "? " });
                 key(emitter, &entry.key);
-                emitter.raw(": ");
+                emitter.raw(if is_simple { ": " } else { " : " });
                 flow(emitter, &entry.value);
             }
             emitter.push('}');
@@ -164,6 +172,33 @@ mod tests {
         v: yes
         u:
         "#);
+    }
+
+    #[test]
+    fn a_long_key_stays_a_key() {
+        let long = "k".repeat(129);
+        let text =
+            format!("? {long}\n: [a, {{? {long} : b}}]\n? {long}2\n: c: d\n? {long}3\n:\n- e\n");
+        let read = |text: &str| {
+            let mut documents =
+                Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
+            let mut node = documents.next().unwrap().unwrap();
+            edit::settle(&mut node);
+            node
+        };
+        let written = document_within(&read(&text), 10_000).unwrap();
+        insta::assert_snapshot!(written.replace(&long, "LONG"), @r"
+        ? LONG
+        : [a, {? LONG : b}]
+        ? LONG2
+        :
+          c: d
+        ? LONG3
+        :
+        - e
+        ");
+        let value = |text: &str| read(text).into_json(Dialect::Kustomize).unwrap();
+        assert_eq!(value(&written), value(&text));
     }
 
     #[test]
