@@ -152,13 +152,18 @@ mod tests {
     use super::*;
     use crate::yaml::{Documents, Limits, edit};
 
-    #[test]
-    fn order_braces_and_quotes_are_kept() {
-        let text = "z: 'a''b'\ny: \"1\"\nx: {b: [1, \"2\"], a: {}}\nw:\n  - k: v\n    l: |\n      one\n      two\n  - []\nv: yes\nu:\n";
+    fn settled(text: &str) -> Node {
         let mut documents =
             Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
         let mut node = documents.next().unwrap().unwrap();
         edit::settle(&mut node);
+        node
+    }
+
+    #[test]
+    fn order_braces_and_quotes_are_kept() {
+        let text = "z: 'a''b'\ny: \"1\"\nx: {b: [1, \"2\"], a: {}}\nw:\n  - k: v\n    l: |\n      one\n      two\n  - []\nv: yes\nu:\n";
+        let node = settled(text);
         insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
         z: 'a''b'
         y: "1"
@@ -179,14 +184,7 @@ mod tests {
         let long = "k".repeat(129);
         let text =
             format!("? {long}\n: [a, {{? {long} : b}}]\n? {long}2\n: c: d\n? {long}3\n:\n- e\n");
-        let read = |text: &str| {
-            let mut documents =
-                Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
-            let mut node = documents.next().unwrap().unwrap();
-            edit::settle(&mut node);
-            node
-        };
-        let written = document_within(&read(&text), 10_000).unwrap();
+        let written = document_within(&settled(&text), 10_000).unwrap();
         insta::assert_snapshot!(written.replace(&long, "LONG"), @r"
         ? LONG
         : [a, {? LONG : b}]
@@ -197,17 +195,14 @@ mod tests {
         :
         - e
         ");
-        let value = |text: &str| read(text).into_json(Dialect::Kustomize).unwrap();
+        let value = |text: &str| settled(text).into_json(Dialect::Kustomize).unwrap();
         assert_eq!(value(&written), value(&text));
     }
 
     #[test]
     fn what_decides_about_a_value_is_kept() {
         let text = "- !!int \"5\"\n- !!binary aGk=\n- ! 5\n- !!str 5\n- !!int 5\n- !!float 5\n- [&a , b, c: ]\n- {\"<<\": <<}\n";
-        let mut documents =
-            Documents::new(text.as_bytes(), Dialect::Kustomize, Limits::default()).unwrap();
-        let mut node = documents.next().unwrap().unwrap();
-        edit::settle(&mut node);
+        let node = settled(text);
         insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
         - !!int "5"
         - !!binary aGk=
