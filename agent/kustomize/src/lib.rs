@@ -31,6 +31,7 @@ mod resmap;
 mod resource;
 mod schema;
 mod select;
+mod sort;
 mod target;
 mod transform;
 pub mod yaml;

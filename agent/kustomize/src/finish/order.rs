@@ -5,6 +5,7 @@ use crate::{
     id::{FIRST, Gvk, LAST, ResId, rank},
     kustomization::SortOptions,
     resmap::ResMap,
+    sort::sorted,
 };
 
 /// Sorts as the kustomization, or else the caller, wants it.
@@ -27,14 +28,14 @@ pub(crate) fn sort(map: &mut ResMap, options: &SortOptions) -> Outcome<()> {
 }
 
 fn sort_legacy(map: &mut ResMap, first: &[String], last: &[String]) {
-    let mut keyed: Vec<_> = std::mem::take(&mut map.list)
+    let keyed: Vec<_> = std::mem::take(&mut map.list)
         .into_iter()
         .map(|resource| {
             let id = resource.id();
             (rank(&id.gvk.kind, first, last), gvk_text(&id.gvk), id_text(&id), resource)
         })
         .collect();
-    keyed.sort_by(|a, b| {
+    let keyed = sorted(keyed, &|a, b| {
         if a.3.gvk() == b.3.gvk() {
             return a.2.cmp(&b.2);
         }

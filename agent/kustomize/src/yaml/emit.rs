@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Number, Value};
 
 use super::{number, resolve, timestamp};
+use crate::sort::sorted;
 
 /// Behind this column a line is folded at the next single space.
 const FOLD_COLUMN: usize = 80;
@@ -123,8 +124,8 @@ impl Emitter {
     }
 
     fn mapping(&mut self, map: &Map<String, Value>, indent: usize, place: Place) {
-        let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-        entries.sort_by(|a, b| compare_keys(a.0, b.0));
+        let entries: Vec<(&String, &Value)> = map.iter().collect();
+        let entries = sorted(entries, &|a, b| compare_keys(a.0, b.0));
         for (index, (key, value)) in entries.into_iter().enumerate() {
             if index > 0 || place == Place::Value {
                 self.new_line(indent);
@@ -322,8 +323,9 @@ impl Emitter {
     }
 }
 
-/// The order of go-yaml: digits as numbers, letters behind everything else.
-pub fn compare_keys(a: &str, b: &str) -> Ordering {
+/// The order of go-yaml: digits as numbers, letters behind everything else. It
+/// is not a total one, so only [`sorted`] may sort by it.
+fn compare_keys(a: &str, b: &str) -> Ordering {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     for at in 0..a.len().min(b.len()) {
         let (x, y) = (a[at], b[at]);

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::{compare_keys, document};
+use super::{compare_keys, document, sorted};
 
 #[test]
 fn scalars_are_quoted_as_upstream_quotes_them() {
@@ -132,8 +132,8 @@ fn a_key_that_would_merge_is_quoted() {
 
 #[test]
 fn keys_are_ordered_with_digits_as_numbers() {
-    let mut keys = ["a10", "a9", "a-b", "ab", "a01", "a1", "B", "_", "10", "9"];
-    keys.sort_by(|a, b| compare_keys(a, b));
+    let keys = ["a10", "a9", "a-b", "ab", "a01", "a1", "B", "_", "10", "9"];
+    let keys = sorted(keys.to_vec(), &|a, b| compare_keys(a, b));
     assert_eq!(keys.join(" "), "_ 9 10 B a-b a1 a01 a9 a10 ab");
 }
 
