@@ -91,6 +91,7 @@ const KUSTOMIZE: &[&str] = &[
     "files",
     "json",
     "yaml",
+    "sort",
 ];
 
 /// Rooms of `leeward-sops`, in the same order.
