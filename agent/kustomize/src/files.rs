@@ -29,19 +29,26 @@ pub enum Found {
 /// Files in memory, content by path. A folder is what files lie below.
 impl Files for BTreeMap<String, Vec<u8>> {
     fn look(&self, path: &str) -> Result<Found, ReadError> {
-        let folder = format!("{path}/");
-        Ok(if self.contains_key(path) {
-            Found::File(path.to_owned())
-        } else if path.is_empty() || self.keys().any(|file| file.starts_with(&folder)) {
-            Found::Folder(path.to_owned())
-        } else {
-            Found::Nothing
-        })
+        Ok(Found::among(self, path))
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
         let missing = || ReadError { message: "no such file".to_owned(), missing: false };
         self.get(path).cloned().ok_or_else(missing)
+    }
+}
+
+impl Found {
+    /// What is at a path among the files that there are.
+    pub fn among<V>(files: &BTreeMap<String, V>, path: &str) -> Self {
+        if files.contains_key(path) {
+            return Self::File(path.to_owned());
+        }
+        let folder = format!("{path}/");
+        let mut behind = files.range(folder.clone()..);
+        let is_folder =
+            path.is_empty() || behind.next().is_some_and(|(file, _)| file.starts_with(&folder));
+        if is_folder { Self::Folder(path.to_owned()) } else { Self::Nothing }
     }
 }
 

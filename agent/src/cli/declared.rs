@@ -8,6 +8,7 @@ use leeward_core::{
     render::{
         APPS_FILE, AppDefaults, Decrypted, Files as _, Found, Identities, Limits, RenderError,
         app_name, apps, folder_with_secrets,
+        path::join,
         substitute::{SecretValues, Values, substitute},
     },
 };
@@ -19,7 +20,7 @@ use serde_json::Value;
 use super::{
     arguments::{self, RenderingFlags},
     exit::{Exit, Failure},
-    folder::{Folder, Opened, Place, join},
+    folder::{Folder, Opened, Place},
 };
 use crate::age_keys::{self, AgeKeysError};
 

@@ -2,7 +2,7 @@
 //! bounded, and the other folders of the place for kustomizations to refer to.
 
 use camino::{Utf8Component, Utf8Path};
-use leeward_core::render::{Around, Boundary, Decrypted, FileError, Files, Found};
+use leeward_core::render::{Around, Boundary, Decrypted, FileError, Files, Found, path::join};
 use leeward_kustomize::ReadError;
 
 /// More files than any folder of manifests has; somebody named `/`.
@@ -89,9 +89,7 @@ impl leeward_kustomize::Files for Opened<'_> {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        self.decrypted
-            .read(path)
-            .map_err(|error| ReadError { message: error.message, missing: error.missing })
+        self.decrypted.read(path).map_err(ReadError::from)
     }
 
     fn shown(&self, path: &str) -> String {
@@ -106,12 +104,4 @@ pub(super) fn error(path: &str, message: impl std::fmt::Display) -> FileError {
 
 fn of_file(path: &str, error: ReadError) -> FileError {
     FileError { path: path.to_owned(), message: error.message, missing: error.missing }
-}
-
-pub(super) fn join(folder: &str, path: &str) -> String {
-    match (folder, path) {
-        ("", path) => path.to_owned(),
-        (folder, "") => folder.to_owned(),
-        (folder, path) => format!("{folder}/{path}"),
-    }
 }

@@ -3,12 +3,12 @@
 use std::{fs, io, io::Read as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use leeward_core::render::{FileError, Found};
+use leeward_core::render::{FileError, Found, path::join};
 use leeward_kustomize::ReadError;
 
 use super::{
     exit::{Exit, Failure},
-    folder::{MAX_DEPTH, MAX_FILE_SIZE, MAX_FILES, Place, error, join},
+    folder::{MAX_DEPTH, MAX_FILE_SIZE, MAX_FILES, Place, error},
 };
 
 /// All files of this machine, as people in one folder know them.

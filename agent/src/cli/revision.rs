@@ -5,12 +5,12 @@ use std::rc::Rc;
 use leeward_core::{
     git::{EntryMode, TreeEntry, parse_tree, refuse_name},
     model::GitId,
-    render::{FileError, Found},
+    render::{FileError, Found, path::join},
 };
 use leeward_kustomize::ReadError;
 
 use super::{
-    folder::{MAX_DEPTH, MAX_FILES, Place, error, join},
+    folder::{MAX_DEPTH, MAX_FILES, Place, error},
     git::Objects,
 };
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
     rc::Rc,
@@ -149,8 +150,7 @@ pub(super) async fn serve(
             url: config.source.url.clone(),
         },
         store: Arc::clone(&store),
-        path: config.source.path.clone(),
-        allowed_roots: config.source.allowed_roots.clone(),
+        boundary: config.source.boundary(BTreeMap::new()),
         elsewhere: Elsewhere::default(),
         interval: config.source.interval,
         outcomes,

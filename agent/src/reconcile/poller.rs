@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use leeward_core::{
     cycle::{SourceRecord, next_poll},
     model::{AppSpec, FetchFailure, Fetched, GitId, LinkStep},
-    render::{AppDefaults, Boundary, Files as _, Outside, TreeFiles, apps, outside, subtree},
+    render::{
+        AppDefaults, Boundary, Files as _, Outside, TreeFiles, apps, outside, path::join, subtree,
+    },
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -57,10 +59,8 @@ pub struct Elsewhere {
 pub struct Poller<F> {
     pub fetch: F,
     pub store: Arc<Store>,
-    /// Of the source, from the root of the repository.
-    pub path: String,
-    /// What kustomizations may refer to besides it.
-    pub allowed_roots: Vec<String>,
+    /// How far kustomizations may reach.
+    pub boundary: Boundary,
     pub elsewhere: Elsewhere,
     pub interval: Duration,
     pub outcomes: mpsc::Sender<PollOutcome>,
@@ -202,11 +202,7 @@ impl<F: Fetch> Poller<F> {
         let files = TreeFiles::new(&*self.store, fetched.tree);
         // What is wrong with the apps is for the loop to tell.
         let apps = apps(&files, APP, &AppDefaults::default()).ok()?;
-        let boundary = Boundary {
-            path: self.path.clone(),
-            roots: self.allowed_roots.clone(),
-            left_out: fetched.left_out.clone(),
-        };
+        let boundary = Boundary { left_out: fetched.left_out.clone(), ..self.boundary.clone() };
         apps.iter().find_map(|app| {
             let tree = subtree(&*self.store, fetched.tree, &app.path).ok()??;
             let (_, outside) = seen_from(&self.store, &boundary, app, tree, &fetched.others);
@@ -228,8 +224,7 @@ pub(super) fn seen_from(
     tree: GitId,
     others: &BTreeMap<String, Option<GitId>>,
 ) -> (String, Outside) {
-    let parts = [boundary.path.trim_matches('/'), app.path.trim_matches('/')];
-    let at = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    let at = join(boundary.path.trim_matches('/'), app.path.trim_matches('/'));
     let there = others.iter().filter_map(|(folder, tree)| Some((folder.clone(), (*tree)?)));
     let there: BTreeMap<String, GitId> = there.collect();
     let files = TreeFiles::new(store, tree).within(&at, there.clone(), boundary.clone());

@@ -9,7 +9,7 @@ use leeward_core::{
         AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
         Reach, Revision, Variables,
     },
-    render::{AppDefaults, Outside, TreeFiles, apps, substitute::Taken, subtree},
+    render::{AppDefaults, Outside, TreeFiles, apps, path::below, substitute::Taken, subtree},
     report::{Event, EventKind},
 };
 use serde_json::json;
@@ -229,10 +229,7 @@ impl<C: Cluster> Reconciler<C> {
         let boundary = self.settings.config.source.boundary(source.left_out.clone());
         let (at, outside) = seen_from(&self.store, &boundary, spec, tree, &source.others);
         let is_one_of = |paths: &BTreeSet<String>, folder: &str| {
-            paths.iter().any(|path| {
-                path.strip_prefix(folder)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
+            paths.iter().any(|path| below(path, folder).is_some())
         };
         let folders: BTreeMap<String, GitId> = source
             .others

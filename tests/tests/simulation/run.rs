@@ -12,6 +12,7 @@ use leeward::{
 use leeward_core::{
     cycle::{AppRecord, Phase},
     model::{GitId, ObjectKey, REVISION_ANNOTATION},
+    render::Boundary,
     report::EventKind,
 };
 use serde_json::Value;
@@ -130,8 +131,7 @@ fn agent(
     let mut poll_dice = Dice::new(seed ^ handle.with(|world| world.dice.next()));
     let config = configuration()?;
     let poller = Poller {
-        path: String::new(),
-        allowed_roots: vec![String::new()],
+        boundary: Boundary::default(),
         elsewhere: Elsewhere::default(),
         fetch: SimSource { handle: handle.clone(), store: Arc::clone(&store) },
         store: Arc::clone(&store),

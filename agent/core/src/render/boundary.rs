@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kustomization::below;
+use super::path::below;
 
 /// Where references end, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,11 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use leeward_kustomize::{BuildError, Found, Object, Options, ReadError, build};
 
-use super::{Around, FileError, Files, yaml};
+use super::{
+    Around, FileError, Files,
+    path::{below, join},
+    yaml,
+};
 
 /// Builds the kustomization in `folder`. `paths` are all files below the root
 /// of `files`, sorted; what a kustomization refers to must be one of them, or
@@ -84,7 +88,7 @@ impl leeward_kustomize::Files for Fetched<'_> {
             self.looks.borrow_mut().refused.insert(path.to_owned());
             return Err(ReadError { message, missing: false });
         }
-        let found = others.look(path).map_err(unreadable)?;
+        let found = others.look(path).map_err(ReadError::from)?;
         let mut looks = self.looks.borrow_mut();
         match found {
             Found::Nothing => looks.missed.insert(path.to_owned()),
@@ -98,7 +102,7 @@ impl leeward_kustomize::Files for Fetched<'_> {
             Side::Own(own) => self.files.read(own),
             Side::Other(others) => others.read(path),
         };
-        read.map_err(unreadable)
+        read.map_err(ReadError::from)
     }
 
     fn shown(&self, path: &str) -> String {
@@ -110,8 +114,10 @@ impl leeward_kustomize::Files for Fetched<'_> {
     }
 }
 
-fn unreadable(error: FileError) -> ReadError {
-    ReadError { message: error.message, missing: error.missing }
+impl From<FileError> for ReadError {
+    fn from(error: FileError) -> Self {
+        Self { message: error.message, missing: error.missing }
+    }
 }
 
 /// What the sorted paths have at `at`; it is called `path`.
@@ -127,23 +133,6 @@ pub(super) fn look(paths: &[String], at: &str, path: &str) -> Found {
     if is_folder { Found::Folder(path.to_owned()) } else { Found::Nothing }
 }
 
-/// The path from the folder on, when it lies in it.
-pub(super) fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
-    if folder.is_empty() {
-        return Some(path);
-    }
-    let rest = path.strip_prefix(folder)?;
-    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
-}
-
-fn join(folder: &str, path: &str) -> String {
-    match (folder, path) {
-        ("", path) => path.to_owned(),
-        (folder, "") => folder.to_owned(),
-        (folder, path) => format!("{folder}/{path}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,13 +143,5 @@ mod tests {
         let is_there = |path: &str| look(&paths, path, path) != Found::Nothing;
         assert_eq!(["", "a", "a/b", "a/b/c.yaml", "a.yaml"].map(is_there), [true; 5]);
         assert_eq!(["b", "a/c", "a/b/c", "a-b"].map(is_there), [false; 4]);
-    }
-
-    #[test]
-    fn a_path_is_below_whole_segments_only() {
-        assert_eq!(below("a/b", "a"), Some("b"));
-        assert_eq!(below("a", "a"), Some(""));
-        assert_eq!(below("ab", "a"), None);
-        assert_eq!(below("a", ""), Some("a"));
     }
 }

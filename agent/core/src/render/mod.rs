@@ -13,6 +13,7 @@ mod ignore;
 mod kustomization;
 mod object;
 mod outside;
+pub mod path;
 mod plain;
 mod sealed;
 pub mod substitute;

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use super::{Files, faults::Faults, kustomization, plain};
+use super::{Files, faults::Faults, kustomization, path::below, plain};
 
 /// Paths from the root of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub fn outside(files: &dyn Files, whole: &[&str]) -> Outside {
     let kustomization::Looks { found, mut missed, refused } = looks.into_inner();
     let at = files.around().map_or("", |around| around.at);
     // What holds the folder itself would be a cycle, and the whole fleet besides.
-    missed.retain(|path| kustomization::below(at, path).is_none());
-    missed.retain(|path| !whole.iter().any(|whole| kustomization::below(path, whole).is_some()));
+    missed.retain(|path| below(at, path).is_none());
+    missed.retain(|path| !whole.iter().any(|whole| below(path, whole).is_some()));
     Outside { found, missed, refused }
 }
 

@@ -7,7 +7,7 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use gix_object::{TreeRefIter, tree::EntryKind};
 
-use super::{Around, Boundary, FileError, Files, Found};
+use super::{Around, Boundary, FileError, Files, Found, path::join};
 use crate::{
     git::{ObjectType, Objects},
     model::GitId,
@@ -81,14 +81,7 @@ impl<O: Objects> Files for TreeFiles<'_, O> {
 
     /// What cannot be read is as good as absent; whoever refers to it says so.
     fn look(&self, path: &str) -> Result<Found, FileError> {
-        let Ok(blobs) = self.blobs() else { return Ok(Found::Nothing) };
-        if blobs.contains_key(path) {
-            return Ok(Found::File(path.to_owned()));
-        }
-        let folder = format!("{path}/");
-        let is_folder = path.is_empty()
-            || blobs.range(folder.clone()..).next().is_some_and(|(at, _)| at.starts_with(&folder));
-        Ok(if is_folder { Found::Folder(path.to_owned()) } else { Found::Nothing })
+        Ok(self.blobs().map_or(Found::Nothing, |blobs| Found::among(blobs, path)))
     }
 
     fn shown(&self, path: &str) -> String {
@@ -195,14 +188,6 @@ fn object<O: Objects>(
 
 fn broken(path: &str, message: &str) -> FileError {
     FileError { path: path.to_owned(), message: message.to_owned(), missing: false }
-}
-
-fn join(folder: &str, name: &str) -> String {
-    match (folder, name) {
-        ("", _) => name.to_owned(),
-        (_, "") => folder.to_owned(),
-        _ => format!("{folder}/{name}"),
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     Files, RenderError,
     faults::Faults,
     object::is_dns_label,
+    path::below,
     plain::{Limits, ignore_rules, is_hidden},
     yaml::{Content, Dialect, Documents, Mark, Node},
 };
@@ -392,15 +393,16 @@ fn check_names(reader: &mut Reader<'_>, apps: &[Declared]) {
 }
 
 fn check_paths(reader: &mut Reader<'_>, apps: &[Declared], paths: &[String]) {
+    let is_in = |file: &str, folder: &str| below(file, folder).is_some_and(|rest| !rest.is_empty());
     for (index, app) in apps.iter().enumerate() {
         let path = &app.spec.path;
-        if !paths.iter().any(|file| file != APPS_FILE && is_below(file, path)) {
+        if !paths.iter().any(|file| file != APPS_FILE && is_in(file, path)) {
             let message = format!("the folder {path:?} of app {:?} has no file", app.spec.name);
             reader.fault(app.path_mark, message);
         }
         let overlap = apps[..index].iter().find(|other| {
             let other = &other.spec.path;
-            other == path || is_below(path, other) || is_below(other, path)
+            below(path, other).is_some() || below(other, path).is_some()
         });
         if let Some(first) = overlap {
             let message = format!(
@@ -410,10 +412,6 @@ fn check_paths(reader: &mut Reader<'_>, apps: &[Declared], paths: &[String]) {
             reader.fault(app.path_mark, message);
         }
     }
-}
-
-fn is_below(path: &str, folder: &str) -> bool {
-    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
