@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::yaml::number;
+
 /// On one line; with an indentation, in levels of two spaces.
 pub(crate) fn go_json(value: &Value, indent: Option<usize>) -> String {
     let mut text = String::new();
@@ -43,6 +45,7 @@ fn write(value: &Value, indent: Option<usize>, text: &mut String) {
             text.push(']');
         }
         Value::String(string) => text.push_str(&go_json_string(string)),
+        Value::Number(value) => text.push_str(&number::json_text(value)),
         other => text.push_str(&other.to_string()),
     }
 }

@@ -86,7 +86,9 @@ fn expanded(nodes: Vec<Node>, file: &str) -> Outcome<Vec<Node>> {
                     let problem = Problem::Object { object: describe(&node), message };
                     return Err(Box::<crate::BuildError>::from(problem).at(file, Some(node.mark)));
                 }
-                for item in items(node).into_iter().filter(|item| !item.is_blank()) {
+                for mut item in items(node).into_iter().filter(|item| !item.is_blank()) {
+                    // Upstream has these from JSON.
+                    item.through_json();
                     validate(&item).map_err(|error| error.at(file, Some(item.mark)))?;
                     queue.push_back(item);
                 }
@@ -105,7 +107,7 @@ fn items(mut list: Node) -> Vec<Node> {
 }
 
 /// An object has a kind and, unless it is a list, a name.
-fn validate(node: &Node) -> Outcome<()> {
+pub(crate) fn validate(node: &Node) -> Outcome<()> {
     let problem = |message: &str| -> Outcome<()> {
         Err(Problem::Object { object: describe(node), message: message.to_owned() }.into())
     };

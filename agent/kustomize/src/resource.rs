@@ -75,6 +75,8 @@ pub(crate) struct Resource {
     pub(crate) variables: Vec<String>,
     pub(crate) origin: Option<Origin>,
     pub(crate) transformations: Vec<Origin>,
+    /// How many scalars it may show in several places.
+    pub(crate) shared: u32,
 }
 
 impl Resource {
@@ -93,6 +95,7 @@ impl Resource {
             variables: Vec::new(),
             origin: None,
             transformations: Vec::new(),
+            shared: 0,
         }
     }
 
@@ -244,6 +247,12 @@ impl Resource {
         }
     }
 
+    /// After its fields were written to: what several places share is the same in all.
+    /// Returns the bytes that this copied.
+    pub(crate) fn spread(&mut self) -> usize {
+        if self.shared > 0 { self.node.spread() } else { 0 }
+    }
+
     /// Whether anything is known of it that upstream keeps in annotations.
     pub(crate) fn has_build_state(&self) -> bool {
         !self.history.is_empty()
@@ -277,6 +286,9 @@ impl Node {
         quote_ambiguous(&mut value);
         if let Some(old) = self.get(key).and_then(Node::as_scalar) {
             keep_style(old, &mut value);
+            if let Some(scalar) = value.as_scalar_mut() {
+                scalar.shared = old.shared.written();
+            }
         }
         self.put(key, value);
     }

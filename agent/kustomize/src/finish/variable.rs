@@ -172,7 +172,7 @@ fn typed(value: &Scalar) -> Scalar {
         tag @ (Tag::Int | Tag::Float | Tag::Bool) => tag,
         _ => Tag::Str,
     };
-    Scalar { text: shown(value), style: Style::Plain, tag }
+    Scalar::new(shown(value), Style::Plain, tag)
 }
 
 /// A value within a text.

@@ -63,6 +63,7 @@ impl JsonPatch {
         }
         let mark = resource.node.mark;
         let mut document = std::mem::replace(&mut resource.node, Node::mapping());
+        document.through_json();
         for operation in &self.operations {
             operation.apply(&mut document, budget)?.map_err(|message| {
                 let message = format!("{} {}: {message}", operation.name, operation.path);
@@ -121,10 +122,9 @@ impl Operation {
                 }
                 Err(message) => Err(message),
             },
-            "copy" => match find(document, &self.from) {
+            "copy" => match find_to_copy(document, &self.from) {
                 Ok(value) => {
-                    budget.put(value, level)?;
-                    let value = value.clone();
+                    budget.put(&value, level)?;
                     add(document, &self.path, value)
                 }
                 Err(message) => Err(message),
@@ -202,6 +202,15 @@ fn find<'n>(document: &'n Node, path: &str) -> Step<&'n Node> {
         node = found.ok_or_else(|| format!("there is no {name:?}"))?;
     }
     Ok(node)
+}
+
+/// A key that is not there is copied as null: so does the library of upstream.
+fn find_to_copy(document: &Node, path: &str) -> Step<Node> {
+    find(document, path).cloned().or_else(|message| {
+        let (folder, _) = path.rsplit_once('/').ok_or_else(|| message.clone())?;
+        let is_there = find(document, folder).is_ok_and(Node::is_mapping);
+        if is_there { Ok(null()) } else { Err(message) }
+    })
 }
 
 /// An index into a list of so many items; negative ones count from the end.

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt};
 use crate::{
     resource::quote_ambiguous,
     schema::{Schema, Shape},
-    yaml::{Content, Node, Style},
+    yaml::{Content, Node, Scalar, Style},
 };
 
 type Merged<T> = Result<T, Conflict>;
@@ -228,7 +228,7 @@ fn mappings(schema: &Schema, shape: Shape<'_>, mut dest: Node, mut patch: Node) 
         let old = dest.get_mut(&key).map(|node| {
             std::mem::replace(node, Node::scalar("", Style::Plain, crate::yaml::Tag::Str))
         });
-        let style = old.as_ref().and_then(Node::as_scalar).map(|scalar| scalar.style);
+        let place = old.as_ref().and_then(Node::as_scalar).map(Scalar::place);
         let new = patch.remove(&key);
         let shape = schema.field(shape, &key);
         let merged = walk(schema, shape, old, new).map_err(|conflict| conflict.below(&key))?;
@@ -242,9 +242,9 @@ fn mappings(schema: &Schema, shape: Shape<'_>, mut dest: Node, mut patch: Node) 
                 dest.put(&key, node);
             }
             Outcome::Replaced(node) => {
-                // What was quoted stays quoted.
-                if let Some(style) = style {
-                    dest.put(&key, Node::scalar("", style, crate::yaml::Tag::Str));
+                // What was quoted stays quoted, and what was shared shared.
+                if let Some(place) = place {
+                    dest.put(&key, place);
                 }
                 dest.set_field(&key, node);
             }

@@ -9,7 +9,7 @@ use crate::{
     load,
     loader::Loader,
     resmap::ResMap,
-    resource::Resource,
+    resource::{MayChange, Resource},
     select::{Matcher, Selector},
     yaml::{Duplicates, Node},
 };
@@ -58,6 +58,11 @@ impl LoadedPatch {
             (Ok(mut merge), _) => {
                 for patch_resource in &mut merge {
                     patch_resource.may_change = patch.may_change;
+                    if patch.may_change != MayChange::default() {
+                        // Upstream notes it in the annotations, which makes texts of
+                        // them: a null there does not take a key away.
+                        patch_resource.set_annotations(&patch_resource.annotations());
+                    }
                 }
                 Form::Merge(merge)
             }
@@ -252,6 +257,7 @@ fn merge_into(loader: &Loader<'_, '_>, resource: &mut Resource, patch: &Resource
         Ok(Some(node)) => resource.node = node,
     }
     resource.node.mark = mark;
+    session.budget.copied(resource.spread())?;
     if resource.node.is_blank() {
         return Ok(());
     }

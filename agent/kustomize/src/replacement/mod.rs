@@ -109,7 +109,7 @@ fn read_source(map: &ResMap, source: &Source) -> Outcome<Node> {
     let value = value.filter(|node| !node.is_blank()).ok_or_else(missing)?;
     let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty())
     else {
-        return Ok(value.clone());
+        return Ok(value.clone().unshared());
     };
     let Some(scalar) = value.as_scalar() else {
         return Err(wrong("delimiter can only be used with scalars"));
@@ -121,7 +121,7 @@ fn read_source(map: &ResMap, source: &Source) -> Outcome<Node> {
             format!("index {} is out of bounds for {:?}", options.index, echo(&scalar.text));
         return Err(wrong(&message));
     };
-    let mut value = value.clone();
+    let mut value = value.clone().unshared();
     if let Some(scalar) = value.as_scalar_mut() {
         (*part).clone_into(&mut scalar.text);
     }
@@ -157,6 +157,7 @@ fn write_target(map: &mut ResMap, target: &Target, value: &Node, budget: &Budget
         }
         for field in fields {
             write_field(&mut resource.node, field, target.options.as_ref(), value, budget)?;
+            budget.copied(resource.spread())?;
         }
     }
     Ok(())
@@ -215,6 +216,7 @@ fn set(target: &mut Node, options: Option<&FieldOptions>, value: &Node) -> Resul
 fn write_value(target: &mut Node, value: &Node, text: &str) {
     if let Some(scalar) = target.as_scalar_mut() {
         text.clone_into(&mut scalar.text);
+        scalar.shared = scalar.shared.written();
         return;
     }
     let mut value = value.clone();

@@ -169,7 +169,13 @@ impl<'s, 'f> Target<'s, 'f> {
 
     fn component(&self, into: Accumulator, path: &str) -> Outcome<Accumulator> {
         match self.loader.resolve("components", path)? {
-            Found::Folder(root) => self.directory(into, root, path, true),
+            Found::Folder(root) => {
+                let mut built = self.directory(into, root, path, true)?;
+                // What it renamed must still have an id of its own.
+                let list = std::mem::take(&mut built.map.list);
+                built.map.append_all(list, &self.loader.session.budget)?;
+                Ok(built)
+            }
             Found::File(file) => {
                 let message = "a component is a folder, and this is a file".to_owned();
                 Err(Problem::Unreadable { path: self.loader.shown(&file), message }.into())

@@ -13,7 +13,7 @@ use crate::{
     files::{Files, Found, join},
     finish,
     kustomization::{Kustomization, SortOptions},
-    load::is_internal_annotation,
+    load::{is_internal_annotation, validate},
     loader::{LoadRestrictor, Loader, Session},
     origin,
     resmap::ResMap,
@@ -113,6 +113,9 @@ fn customized(target: &Target<'_, '_>, options: &Options) -> Outcome<Build> {
     finish::fix_references(&mut map, &config)?;
     finish::resolve_variables(&mut map, &variables, &config, budget)?;
     map.list.retain(is_for_cluster);
+    for resource in &map.list {
+        resource.locate(validate(&resource.node))?;
+    }
     let sort_options = target.kustomization.sort_options.clone();
     let fallback = match options.reorder {
         Reorder::Legacy => "legacy",

@@ -69,6 +69,8 @@ pub(crate) fn entries(
 ) -> Outcome<()> {
     for resource in &mut map.list {
         for (key, value) in pairs {
+            resource.shared += 1;
+            let value = Node::shared_text(value, resource.shared);
             let outcome = apply_all(specs, &mut resource.node, Create::Mapping, &mut |node| {
                 if node.is_nothing() {
                     *node = Node::mapping();
@@ -76,11 +78,12 @@ pub(crate) fn entries(
                 if !node.is_mapping() {
                     return Err(not("a mapping"));
                 }
-                node.set_field(key, Node::text_of(value));
+                node.set_field(key, value.clone());
                 Ok(())
             });
             resource.locate(outcome)?;
         }
+        resource.spread();
     }
     Ok(())
 }

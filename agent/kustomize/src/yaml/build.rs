@@ -123,7 +123,7 @@ impl<'t> Documents<'t> {
                     if is_block && self.ends_within_a_line && span.end.index() >= self.characters {
                         text.truncate(text.trim_end_matches('\n').len());
                     }
-                    let scalar = Scalar { text, style, tag };
+                    let scalar = Scalar::new(text, style, tag);
                     let node = Node { mark, flow: false, content: Content::Scalar(scalar) };
                     self.close(&mut tree, node, anchor)?;
                 }

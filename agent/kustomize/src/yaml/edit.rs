@@ -1,6 +1,6 @@
 //! Changing a tree: fields of mappings by name, values of scalars.
 
-use super::{Content, Dialect, Entry, Mark, Node, Resolved, Scalar, Style, Tag};
+use super::{Content, Dialect, Entry, Mark, Node, Resolved, Scalar, Shared, Style, Tag};
 
 impl Node {
     /// A scalar that is text whatever it looks like.
@@ -14,8 +14,8 @@ impl Node {
     }
 
     pub fn scalar(text: impl Into<String>, style: Style, tag: Tag) -> Self {
-        let scalar = Scalar { text: text.into(), style, tag };
-        Self { mark: Mark::default(), flow: false, content: Content::Scalar(scalar) }
+        let content = Content::Scalar(Scalar::new(text, style, tag));
+        Self { mark: Mark::default(), flow: false, content }
     }
 
     pub fn mapping() -> Self {
@@ -29,7 +29,7 @@ impl Node {
     /// What JSON says, every value placed where it belongs.
     pub fn of_json(value: &serde_json::Value, mark: Mark) -> Self {
         use serde_json::Value;
-        let scalar = |text: String, tag| Content::Scalar(Scalar { text, style: Style::Plain, tag });
+        let scalar = |text: String, tag| Content::Scalar(Scalar::new(text, Style::Plain, tag));
         let content = match value {
             Value::Null => scalar("null".to_owned(), Tag::Null),
             Value::Bool(value) => scalar(value.to_string(), Tag::Bool),
@@ -155,6 +155,10 @@ impl Node {
 }
 
 impl Scalar {
+    pub fn new(text: impl Into<String>, style: Style, tag: Tag) -> Self {
+        Self { text: text.into(), style, tag, shared: Shared::default() }
+    }
+
     /// Null that is written down. What has no tag is not null yet, even when
     /// it is empty: upstream sets such values, and takes none of them away.
     pub fn is_null(&self) -> bool {

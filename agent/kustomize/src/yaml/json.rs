@@ -3,7 +3,8 @@
 use serde_json::{Map, Number, Value};
 
 use super::{
-    Content, Dialect, Node, Problem, Resolved, Scalar, Style, Tag, YamlError, fold, timestamp,
+    Content, Dialect, Node, Problem, Resolved, Scalar, Style, Tag, YamlError, fold, number,
+    timestamp,
 };
 
 impl Node {
@@ -13,6 +14,25 @@ impl Node {
         let mut errors = Vec::new();
         let value = convert(self, dialect, &mut errors);
         if errors.is_empty() { Ok(value) } else { Err(errors) }
+    }
+}
+
+impl Node {
+    /// As it is after a way through JSON and back: every scalar in its one
+    /// spelling, and no place shared with another. What JSON cannot hold stays.
+    pub(crate) fn through_json(&mut self) {
+        self.each_scalar(&mut |scalar| {
+            let Ok(value) = scalar_value(scalar.clone(), Dialect::Kustomize) else { return };
+            *scalar = match value {
+                Value::String(text) => Scalar::new(text, Style::Quoted, Tag::Str),
+                Value::Bool(value) => Scalar::new(value.to_string(), Style::Plain, Tag::Bool),
+                Value::Number(number) => {
+                    let tag = if number.is_f64() { Tag::Float } else { Tag::Int };
+                    Scalar::new(number::json_text(&number), Style::Plain, tag)
+                }
+                _ => Scalar::new("null", Style::Plain, Tag::Null),
+            };
+        });
     }
 }
 

@@ -13,9 +13,10 @@ pub mod edit;
 pub mod emit;
 mod fold;
 mod json;
-mod number;
+pub(crate) mod number;
 mod resolve;
 pub mod restyle;
+mod shared;
 mod timestamp;
 mod unique;
 
@@ -23,6 +24,7 @@ use std::fmt;
 
 pub use build::{Documents, Duplicates};
 pub use resolve::{Dialect, Resolved};
+pub(crate) use shared::Shared;
 
 /// What a file may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub struct Scalar {
     pub text: String,
     pub style: Style,
     pub tag: Tag,
+    pub(crate) shared: Shared,
 }
 
 /// How a scalar was written: only plain ones can be anything but text.
@@ -191,7 +194,7 @@ impl Problem {
 impl Node {
     /// A text that stands nowhere in a file, placed where it belongs.
     pub fn text_at(text: &str, mark: Mark) -> Self {
-        let scalar = Scalar { text: text.to_owned(), style: Style::Quoted, tag: Tag::None };
+        let scalar = Scalar::new(text, Style::Quoted, Tag::None);
         Self { mark, flow: false, content: Content::Scalar(scalar) }
     }
 

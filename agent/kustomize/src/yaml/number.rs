@@ -1,6 +1,8 @@
 //! Numbers as Go's `strconv` reads and writes them, since that is what decides
 //! in kubectl and in the API server.
 
+use serde_json::Number;
+
 use super::resolve::Resolved;
 
 /// Reads a plain scalar that begins with a digit, a sign or a dot.
@@ -53,6 +55,19 @@ pub(super) fn float_text(value: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+}
+
+/// Writes a number as Go writes it in JSON: without an exponent from a
+/// millionth to below 10^21.
+pub(crate) fn json_text(number: &Number) -> String {
+    let Some(value) = number.as_f64().filter(|_| number.is_f64()) else {
+        return number.to_string();
+    };
+    if value == 0.0 || (1e-6..1e21).contains(&value.abs()) {
+        return format!("{value}");
+    }
+    let scientific = format!("{value:e}");
+    if scientific.contains("e-") { scientific } else { scientific.replace('e', "e+") }
 }
 
 fn without_underscores(text: &str) -> std::borrow::Cow<'_, str> {
@@ -114,4 +129,28 @@ fn float(text: &str) -> Option<Resolved> {
         return None;
     }
     text.parse::<f64>().ok().filter(|value| value.is_finite()).map(Resolved::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_json_are_written_as_go_writes_them() {
+        let text = |value: f64| json_text(&Number::from_f64(value).unwrap());
+        assert_eq!(
+            [0.0, 0.1, 1e-6, 1.5e-7, -2e-9, 1e20, 1e21, 1.25e22].map(text),
+            [
+                "0",
+                "0.1",
+                "0.000001",
+                "1.5e-7",
+                "-2e-9",
+                "100000000000000000000",
+                "1e+21",
+                "1.25e+22"
+            ]
+        );
+        assert_eq!(json_text(&Number::from(u64::MAX)), "18446744073709551615");
+    }
 }

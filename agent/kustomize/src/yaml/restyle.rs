@@ -97,7 +97,7 @@ fn flow(emitter: &mut Emitter, node: &Node) {
 
 fn key(emitter: &mut Emitter, text: &str) {
     let style = if text == MERGE_KEY { Style::Quoted } else { Style::Plain };
-    let key = Scalar { text: text.to_owned(), style, tag: Tag::Str };
+    let key = Scalar::new(text, style, Tag::Str);
     scalar(emitter, &key, 0, true);
 }
 
@@ -143,7 +143,7 @@ fn explicit_tag(scalar: &Scalar) -> &'static str {
 
 /// Whether a plain scalar is a text to the reader that upstream uses here.
 fn is_text(text: &str) -> bool {
-    let plain = Scalar { text: text.to_owned(), style: Style::Plain, tag: Tag::None };
+    let plain = Scalar::new(text, Style::Plain, Tag::None);
     plain.resolve(Dialect::Kustomize) == Ok(Resolved::Text) && !timestamp::is_timestamp(text)
 }
 
