@@ -1,14 +1,19 @@
-//! `compare FOLDER`: every kustomization below it, built by us and by the real one.
+//! `compare FOLDER`: every kustomization below it, built by us and by the real
+//! one. `compare --invent COUNT`: kustomizations that nobody wrote, the same way.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
+mod invent;
+
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+use clap::Parser as _;
 
 const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -27,29 +32,38 @@ struct Tally {
     neither: usize,
 }
 
+impl Tally {
+    fn told(&self) -> usize {
+        self.different + self.refused + self.only_ours
+    }
+}
+
 struct Programs {
     kustomize: PathBuf,
     leeward: PathBuf,
 }
 
+#[derive(clap::Parser)]
+struct Arguments {
+    /// The real one, instead of the one that is built and kept in the cache
+    #[arg(long)]
+    kustomize: Option<PathBuf>,
+    /// Ours, instead of the release build
+    #[arg(long)]
+    leeward: Option<PathBuf>,
+    /// Invents so many kustomizations instead, and keeps those that differ
+    #[arg(long, value_name = "COUNT", conflicts_with = "folder")]
+    invent: Option<u64>,
+    /// The first of the seeds that they are invented from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Every kustomization below it is built
+    #[arg(required_unless_present = "invent")]
+    folder: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1);
-    let (mut kustomize, mut leeward, mut folder) = (None, None, None);
-    while let Some(argument) = arguments.next() {
-        match argument.to_str() {
-            Some("--kustomize") => {
-                kustomize = arguments.next().map(PathBuf::from);
-            }
-            Some("--leeward") => {
-                leeward = arguments.next().map(PathBuf::from);
-            }
-            _ => folder = Some(PathBuf::from(argument)),
-        }
-    }
-    let Some(folder) = folder else {
-        eprintln!("usage: compare [--kustomize PROGRAM] [--leeward PROGRAM] FOLDER");
-        return ExitCode::from(64);
-    };
+    let Arguments { kustomize, leeward, invent, seed, folder } = Arguments::parse();
     let programs = match programs(kustomize, leeward) {
         Ok(programs) => programs,
         Err(error) => {
@@ -58,13 +72,35 @@ fn main() -> ExitCode {
         }
     };
     let mut tally = Tally::default();
-    for kustomization in kustomizations(&folder) {
-        compare(&programs, &kustomization, &mut tally);
+    if let Some(folder) = folder {
+        for kustomization in kustomizations(&folder) {
+            compare(&programs, &kustomization, &mut tally);
+        }
+    } else if let Err(error) = compare_invented(&programs, seed, invent.unwrap_or(0), &mut tally) {
+        eprintln!("cannot write what is invented: {error}");
+        return ExitCode::from(74);
     }
-    let Tally { same, different, refused, only_ours, neither } = tally;
+    let Tally { same, different, refused, only_ours, neither } = &tally;
     println!("{same} the same, {different} different, {refused} refused by us only");
     println!("{only_ours} built by us only, {neither} by neither");
-    ExitCode::from(u8::from(different + refused + only_ours > 0))
+    ExitCode::from(u8::from(tally.told() > 0))
+}
+
+fn compare_invented(
+    programs: &Programs,
+    seed: u64,
+    count: u64,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let root = env::temp_dir().join("leeward-invented");
+    for seed in seed..seed.saturating_add(count) {
+        let folder = root.join(seed.to_string());
+        let top = invent::tree(seed, &folder)?;
+        if compare(programs, &top, tally) {
+            fs::remove_dir_all(&folder)?;
+        }
+    }
+    Ok(())
 }
 
 /// Those that are given; the others are built.
@@ -94,7 +130,9 @@ fn kustomizations(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn compare(programs: &Programs, folder: &Path, tally: &mut Tally) {
+/// Whether there is nothing to tell.
+fn compare(programs: &Programs, folder: &Path, tally: &mut Tally) -> bool {
+    let told = tally.told();
     let mut real = Command::new(&programs.kustomize);
     real.arg("build").arg(folder).args(["--load-restrictor", "LoadRestrictionsNone"]);
     for proxy in ["http_proxy", "https_proxy"] {
@@ -121,6 +159,7 @@ fn compare(programs: &Programs, folder: &Path, tally: &mut Tally) {
         }
         (Err(_), Err(_)) => tally.neither += 1,
     }
+    tally.told() == told
 }
 
 /// What a program prints, or the end of what it complains about.

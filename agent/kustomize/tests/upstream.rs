@@ -126,6 +126,12 @@ fn key_that_is_not_there_is_copied_as_null() {
 }
 
 #[test]
+fn annotations_that_a_json_patch_makes_a_text_are_none() {
+    let text = with_json_patch("{op: copy, from: /metadata/name, path: /metadata/annotations}");
+    assert!(!text.unwrap().contains("annotations"));
+}
+
+#[test]
 fn object_without_kind_or_name_is_refused_at_the_end() {
     for field in ["kind", "metadata.name"] {
         let path = field.replace('.', "/");

@@ -103,6 +103,8 @@ impl LoadedPatch {
                     if matcher.fits(resource) {
                         resource.remember();
                         patch.apply(resource, &loader.session.budget, &self.name)?;
+                        // Upstream puts its notes back, and the others as texts.
+                        resource.set_annotations(&resource.annotations());
                     }
                 }
                 Ok(())
