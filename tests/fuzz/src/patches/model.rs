@@ -68,7 +68,7 @@ pub(super) fn json_patch(object: &Value, patch: &Value) -> Result<Value, String>
                 add(&mut document, path, value)?;
             }
             _ => {
-                let value = document.pointer(from).ok_or_else(|| format!("no {from}"))?.clone();
+                let value = copied(&mut document, from)?;
                 add(&mut document, path, value)?;
             }
         }
@@ -97,6 +97,15 @@ fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
         _ => return Err("a scalar has no fields".to_owned()),
     }
     Ok(())
+}
+
+/// With the liberty of upstream's library: a key that is not there is null.
+fn copied(document: &mut Value, from: &str) -> Result<Value, String> {
+    if let Some(value) = document.pointer(from) {
+        return Ok(value.clone());
+    }
+    let (node, _) = parent(document, from)?;
+    if node.is_object() { Ok(Value::Null) } else { Err(format!("no {from}")) }
 }
 
 fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
