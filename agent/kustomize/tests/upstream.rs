@@ -156,3 +156,28 @@ replacements: [{sourceValue: a, targets: [{select: {name: b}, fieldPaths: [metad
     ]);
     assert!(error.unwrap_err().to_string().contains("ConfigMap a is declared twice"));
 }
+
+/// What the value of a field of an object becomes.
+fn field(yaml: &str) -> String {
+    let object = format!("apiVersion: v1\nkind: Foo\nmetadata: {{name: a}}\nspec:\n  x: {yaml}\n");
+    let text =
+        built(&[("over/kustomization.yaml", "resources: [r.yaml]"), ("over/r.yaml", &object)])
+            .expect("it builds");
+    text.split_once("spec:\n  x:").expect("it is there").1.trim().to_owned()
+}
+
+#[test]
+fn what_is_not_there_is_an_empty_text_in_braces_and_null_without() {
+    assert_eq!(
+        ["", "{a: }", "{a}", "[a: ]", "{a: null, b: ~}"].map(field),
+        ["null", "a: \"\"", "a: \"\"", "- a: \"\"", "a: null\n    b: null"]
+    );
+}
+
+#[test]
+fn tag_of_some_program_makes_a_text_of_a_scalar_and_nothing_of_a_collection() {
+    assert_eq!(
+        ["!foo 5", "!foo", "!!foo true", "!foo {a: b}", "!!omap [a: b]", "! 5", "! '5'"].map(field),
+        ["\"5\"", "\"\"", "\"true\"", "a: b", "- a: b", "5", "\"5\""]
+    );
+}

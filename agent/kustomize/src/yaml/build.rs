@@ -108,6 +108,8 @@ impl<'t> Documents<'t> {
                     }
                 }
                 Event::Scalar(text, style, anchor, tag) => {
+                    let is_bare = self.dialect == Dialect::Kustomize
+                        && tag.as_ref().is_some_and(|tag| tag.original() == "!");
                     let tag = tree.tag(tag.as_deref(), mark, Shape::Scalar);
                     // A key is paid for by its value.
                     let nodes = usize::from(!tree.expects_key());
@@ -118,6 +120,8 @@ impl<'t> Documents<'t> {
                         text.clear();
                     }
                     let style = self::style(style);
+                    // `! 5` is 5 to the reader that upstream uses here.
+                    let tag = if is_bare && style == Style::Plain { Tag::None } else { tag };
                     let is_block = matches!(style, Style::Literal | Style::Folded);
                     // As in libyaml: a line break that is not in the file is not in the text.
                     if is_block && self.ends_within_a_line && span.end.index() >= self.characters {
@@ -327,17 +331,17 @@ impl Tree {
             Some("merge") => Some(Tag::Merge),
             Some("seq") => Some(Tag::Seq),
             Some("map") => Some(Tag::Map),
+            // Of some program that gives it a meaning; to everyone else it has none.
             _ => None,
         };
         let fits = match (shape, known) {
-            (_, Some(Tag::Text)) | (Shape::Scalar, Some(_)) => true,
+            (_, None | Some(Tag::Text)) | (Shape::Scalar, Some(_)) => true,
             (Shape::Sequence, Some(tag)) => tag == Tag::Seq,
             (Shape::Mapping, Some(tag)) => tag == Tag::Map,
-            (_, None) => false,
         };
         if !fits {
             let shown: String = tag.original().chars().take(super::ECHO_MAX).collect();
-            self.fault(Problem::UnknownTag(shown).at(mark));
+            self.fault(Problem::MisplacedTag(shown).at(mark));
         }
         known.unwrap_or(Tag::Text)
     }

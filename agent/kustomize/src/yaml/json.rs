@@ -12,7 +12,7 @@ impl Node {
     /// hold are named, not just the first.
     pub fn into_json(self, dialect: Dialect) -> Result<Value, Vec<YamlError>> {
         let mut errors = Vec::new();
-        let value = convert(self, dialect, &mut errors);
+        let value = convert(self, dialect, false, &mut errors);
         if errors.is_empty() { Ok(value) } else { Err(errors) }
     }
 }
@@ -21,33 +21,62 @@ impl Node {
     /// As it is after a way through JSON and back: every scalar in its one
     /// spelling, and no place shared with another. What JSON cannot hold stays.
     pub(crate) fn through_json(&mut self) {
-        self.each_scalar(&mut |scalar| {
-            let Ok(value) = scalar_value(scalar.clone(), Dialect::Kustomize) else { return };
-            *scalar = match value {
-                Value::String(text) => Scalar::new(text, Style::Quoted, Tag::Str),
-                Value::Bool(value) => Scalar::new(value.to_string(), Style::Plain, Tag::Bool),
-                Value::Number(number) => {
-                    let tag = if number.is_f64() { Tag::Float } else { Tag::Int };
-                    Scalar::new(number::json_text(&number), Style::Plain, tag)
+        self.respell(false);
+    }
+
+    fn respell(&mut self, in_flow: bool) {
+        let in_flow = in_flow || std::mem::take(&mut self.flow);
+        match &mut self.content {
+            Content::Scalar(scalar) => scalar.respell(in_flow),
+            Content::Sequence(items) => {
+                for item in items {
+                    item.respell(in_flow);
                 }
-                _ => Scalar::new("null", Style::Plain, Tag::Null),
-            };
-        });
+            }
+            Content::Mapping(entries) => {
+                for entry in entries {
+                    entry.value.respell(in_flow);
+                }
+            }
+        }
+    }
+}
+
+impl Scalar {
+    fn respell(&mut self, in_flow: bool) {
+        if in_flow && self.is_empty_in_flow(Dialect::Kustomize) {
+            *self = Self::new("", Style::Quoted, Tag::Str);
+            return;
+        }
+        let Ok(value) = scalar_value(self.clone(), Dialect::Kustomize) else { return };
+        *self = match value {
+            Value::String(text) => Self::new(text, Style::Quoted, Tag::Str),
+            Value::Bool(value) => Self::new(value.to_string(), Style::Plain, Tag::Bool),
+            Value::Number(number) => {
+                let tag = if number.is_f64() { Tag::Float } else { Tag::Int };
+                Self::new(number::json_text(&number), Style::Plain, tag)
+            }
+            _ => Self::new("null", Style::Plain, Tag::Null),
+        };
     }
 }
 
 /// Recursion is bounded: the tree is no deeper than `Limits::depth`.
-fn convert(node: Node, dialect: Dialect, errors: &mut Vec<YamlError>) -> Value {
+fn convert(node: Node, dialect: Dialect, in_flow: bool, errors: &mut Vec<YamlError>) -> Value {
+    let in_flow = in_flow || node.flow;
     match node.content {
         Content::Sequence(items) => {
-            items.into_iter().map(|item| convert(item, dialect, errors)).collect()
+            items.into_iter().map(|item| convert(item, dialect, in_flow, errors)).collect()
         }
         Content::Mapping(entries) => {
             let mut map = Map::new();
             for entry in entries {
-                map.insert(entry.key, convert(entry.value, dialect, errors));
+                map.insert(entry.key, convert(entry.value, dialect, in_flow, errors));
             }
             Value::Object(map)
+        }
+        Content::Scalar(scalar) if in_flow && scalar.is_empty_in_flow(dialect) => {
+            Value::String(String::new())
         }
         Content::Scalar(scalar) => scalar_value(scalar, dialect).unwrap_or_else(|problem| {
             errors.push(problem.at(node.mark));
@@ -77,6 +106,13 @@ fn scalar_value(scalar: Scalar, dialect: Dialect) -> Result<Value, Problem> {
 }
 
 impl Scalar {
+    /// Kustomize writes what it has read before it makes JSON of it, and in braces
+    /// and brackets what is not there can only be written as an empty text.
+    fn is_empty_in_flow(&self, dialect: Dialect) -> bool {
+        let is_plain = self.style == Style::Plain && matches!(self.tag, Tag::None | Tag::Null);
+        dialect == Dialect::Kustomize && is_plain && self.text.is_empty()
+    }
+
     /// Kustomize takes a date for a point in time, and shows it as JSON does.
     fn timestamp(&self, dialect: Dialect) -> Option<String> {
         let is_plain = self.tag == Tag::None && self.style == Style::Plain;

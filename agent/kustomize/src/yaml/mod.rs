@@ -149,8 +149,8 @@ pub enum Problem {
     NullKey,
     #[error("the key {0} is not a string: quote it")]
     KeyNotText(String),
-    #[error("the tag {0} is not known")]
-    UnknownTag(String),
+    #[error("the tag {0} is not one of what stands behind it")]
+    MisplacedTag(String),
     /// Does not repeat the value: it may be a secret.
     #[error("the value cannot be read as {0}")]
     WrongTag(&'static str),

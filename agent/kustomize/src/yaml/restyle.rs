@@ -67,9 +67,9 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
 /// A value in braces or brackets, all on one line.
 fn flow(emitter: &mut Emitter, node: &Node) {
     match &node.content {
-        // Between commas, nothing would be no item.
+        // Between commas, nothing would be no item; upstream makes an empty text of it.
         Content::Scalar(scalar) if scalar.text.is_empty() && node.is_nothing() => {
-            emitter.raw("null");
+            emitter.raw("''");
         }
         Content::Scalar(scalar) => self::scalar(emitter, scalar, 0, true),
         Content::Sequence(items) => {
@@ -206,11 +206,11 @@ mod tests {
         insta::assert_snapshot!(document_within(&node, 1_000).unwrap(), @r#"
         - !!int "5"
         - !!binary aGk=
-        - "5"
+        - 5
         - "5"
         - 5
         - !!float 5
-        - [null, b, {c: null}]
+        - ['', b, {c: ''}]
         - {"<<": <<}
         "#);
     }

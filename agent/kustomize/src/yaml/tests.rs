@@ -227,8 +227,8 @@ fn a_text_that_cannot_be_used_says_where_and_why() {
         "a:\n\t- b\n",
         "? [a]\n: b\n",
         "~: a\n",
-        "a: !thing b\n",
-        "a: !!set {b}\n",
+        "a: !!seq {b: c}\n",
+        "a: !!str {b: c}\n",
         "a: &x [*x]\n",
         "a: *x\n",
         "a: @b\n",
@@ -244,8 +244,8 @@ fn a_text_that_cannot_be_used_says_where_and_why() {
     2:2: tabs disallowed within this context (block indentation)
     1:3: a key must be a scalar, found a list
     1:1: a key must not be null
-    1:11: the tag !thing is not known
-    1:10: the tag !!set is not known
+    1:10: the tag !!seq is not one of what stands behind it
+    1:10: the tag !!str is not one of what stands behind it
     1:8: the anchor contains itself
     1:4: while parsing node, found unknown anchor
     1:4: unexpected character: `@'
