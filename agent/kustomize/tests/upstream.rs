@@ -175,6 +175,19 @@ fn what_is_not_there_is_an_empty_text_in_braces_and_null_without() {
 }
 
 #[test]
+fn time_in_brackets_is_the_text_of_the_file() {
+    assert_eq!(
+        ["2001-12-14t21:59:43.10-05:00", "[2001-12-14t21:59:43.10-05:00]", "[2001-12-14]"]
+            .map(field),
+        [
+            "\"2001-12-14T21:59:43.1-05:00\"",
+            "- \"2001-12-14t21:59:43.10-05:00\"",
+            "- \"2001-12-14T00:00:00Z\""
+        ]
+    );
+}
+
+#[test]
 fn tag_of_some_program_makes_a_text_of_a_scalar_and_nothing_of_a_collection() {
     assert_eq!(
         ["!foo 5", "!foo", "!!foo true", "!foo {a: b}", "!!omap [a: b]", "! 5", "! '5'"].map(field),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::{
-    Content, Dialect, Node, Problem, Resolved, Scalar, Style, Tag, YamlError, fold, number,
+    Content, Dialect, Node, Problem, Resolved, Scalar, Shared, Style, Tag, YamlError, fold, number,
     timestamp,
 };
 
@@ -44,8 +44,8 @@ impl Node {
 
 impl Scalar {
     fn respell(&mut self, in_flow: bool) {
-        if in_flow && self.is_empty_in_flow(Dialect::Kustomize) {
-            *self = Self::new("", Style::Quoted, Tag::Str);
+        if in_flow && self.is_quoted_in_flow(Dialect::Kustomize) {
+            (self.style, self.tag, self.shared) = (Style::Quoted, Tag::Str, Shared::default());
             return;
         }
         let Ok(value) = scalar_value(self.clone(), Dialect::Kustomize) else { return };
@@ -75,8 +75,8 @@ fn convert(node: Node, dialect: Dialect, in_flow: bool, errors: &mut Vec<YamlErr
             }
             Value::Object(map)
         }
-        Content::Scalar(scalar) if in_flow && scalar.is_empty_in_flow(dialect) => {
-            Value::String(String::new())
+        Content::Scalar(scalar) if in_flow && scalar.is_quoted_in_flow(dialect) => {
+            Value::String(scalar.text)
         }
         Content::Scalar(scalar) => scalar_value(scalar, dialect).unwrap_or_else(|problem| {
             errors.push(problem.at(node.mark));
@@ -106,11 +106,13 @@ fn scalar_value(scalar: Scalar, dialect: Dialect) -> Result<Value, Problem> {
 }
 
 impl Scalar {
-    /// Kustomize writes what it has read before it makes JSON of it, and in braces
-    /// and brackets what is not there can only be written as an empty text.
-    fn is_empty_in_flow(&self, dialect: Dialect) -> bool {
-        let is_plain = self.style == Style::Plain && matches!(self.tag, Tag::None | Tag::Null);
-        dialect == Dialect::Kustomize && is_plain && self.text.is_empty()
+    /// Kustomize writes what it has read before it makes JSON of it, and quotes in
+    /// braces and brackets what is nothing or has a colon, such as a time.
+    fn is_quoted_in_flow(&self, dialect: Dialect) -> bool {
+        let is_plain = self.style == Style::Plain
+            && matches!(self.tag, Tag::None | Tag::Null | Tag::Timestamp);
+        let is_quoted = self.text.is_empty() || self.text.contains(':');
+        dialect == Dialect::Kustomize && is_plain && is_quoted
     }
 
     /// Kustomize takes a date for a point in time, and shows it as JSON does.

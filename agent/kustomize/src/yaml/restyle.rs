@@ -25,10 +25,10 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
                     emitter.new_line(indent);
                 }
                 if is_simple_key(&entry.key) {
-                    key(emitter, &entry.key);
+                    key(emitter, &entry.key, Place::Line);
                 } else {
                     emitter.raw("? ");
-                    key(emitter, &entry.key);
+                    key(emitter, &entry.key, Place::Line);
                     emitter.new_line(indent);
                 }
                 emitter.push(':');
@@ -56,10 +56,16 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
                     emitter.new_line(indent);
                 }
                 emitter.raw("- ");
-                block(emitter, item, indent + 2);
+                match &item.content {
+                    // Its lines stand under its first one.
+                    Content::Scalar(scalar) => {
+                        self::scalar(emitter, scalar, indent + 2, Place::Block);
+                    }
+                    _ => block(emitter, item, indent + 2),
+                }
             }
         }
-        Content::Scalar(scalar) => self::scalar(emitter, scalar, indent + 2, false),
+        Content::Scalar(scalar) => self::scalar(emitter, scalar, indent + 2, Place::Block),
         Content::Mapping(_) | Content::Sequence(_) => flow(emitter, node),
     }
 }
@@ -71,7 +77,7 @@ fn flow(emitter: &mut Emitter, node: &Node) {
         Content::Scalar(scalar) if scalar.text.is_empty() && node.is_nothing() => {
             emitter.raw("''");
         }
-        Content::Scalar(scalar) => self::scalar(emitter, scalar, 0, true),
+        Content::Scalar(scalar) => self::scalar(emitter, scalar, 0, Place::Flow),
         Content::Sequence(items) => {
             emitter.push('[');
             for (at, item) in items.iter().enumerate() {
@@ -86,7 +92,7 @@ fn flow(emitter: &mut Emitter, node: &Node) {
                 emitter.raw(if at > 0 { ", " } else { "" });
                 let is_simple = is_simple_key(&entry.key);
                 emitter.raw(if is_simple { "" } else { "? " });
-                key(emitter, &entry.key);
+                key(emitter, &entry.key, Place::Flow);
                 emitter.raw(if is_simple { ": " } else { " : " });
                 flow(emitter, &entry.value);
             }
@@ -95,17 +101,30 @@ fn flow(emitter: &mut Emitter, node: &Node) {
     }
 }
 
-fn key(emitter: &mut Emitter, text: &str) {
-    let style = if text == MERGE_KEY { Style::Quoted } else { Style::Plain };
-    let key = Scalar::new(text, style, Tag::Str);
-    scalar(emitter, &key, 0, true);
+/// Where a scalar stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Block,
+    /// A key, which has one line.
+    Line,
+    /// Between braces or brackets.
+    Flow,
 }
 
-fn scalar(emitter: &mut Emitter, scalar: &Scalar, indent: usize, in_flow: bool) {
+/// What is quoted between braces and brackets.
+const OF_FLOW: [char; 7] = ['[', ']', '{', '}', ',', '?', ':'];
+
+fn key(emitter: &mut Emitter, text: &str, place: Place) {
+    let style = if text == MERGE_KEY { Style::Quoted } else { Style::Plain };
+    let key = Scalar::new(text, style, Tag::Str);
+    scalar(emitter, &key, 0, place);
+}
+
+fn scalar(emitter: &mut Emitter, scalar: &Scalar, indent: usize, place: Place) {
     let text = &scalar.text;
     let scan = Scan::of(text);
     emitter.raw(explicit_tag(scalar));
-    let may_be_block = scan.literal && !in_flow;
+    let may_be_block = scan.literal && place == Place::Block;
     let wanted = match scalar.style {
         Style::Plain if text.contains('\n') => Style::Literal,
         Style::Plain if matches!(scalar.tag, Tag::Str | Tag::Text) && !is_text(text) => {
@@ -113,7 +132,7 @@ fn scalar(emitter: &mut Emitter, scalar: &Scalar, indent: usize, in_flow: bool) 
         }
         style => style,
     };
-    let fits_plain = scan.plain && !(in_flow && text.contains(['[', ']', '{', '}', ',', '?']));
+    let fits_plain = scan.plain && !(place == Place::Flow && text.contains(OF_FLOW));
     match wanted {
         Style::Plain if fits_plain => emitter.raw(text),
         Style::Plain | Style::Single if scan.single => emitter.single(text, indent, false),
@@ -197,6 +216,12 @@ mod tests {
         ");
         let value = |text: &str| settled(text).into_json(Dialect::Kustomize).unwrap();
         assert_eq!(value(&written), value(&text));
+    }
+
+    #[test]
+    fn lines_of_a_text_in_a_list_stand_under_its_dash() {
+        let text = "a:\n- |2\n\n  x\n- |\n  y\n- - |\n    z\n";
+        assert_eq!(document_within(&settled(text), 1_000).unwrap(), text);
     }
 
     #[test]
