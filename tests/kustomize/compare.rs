@@ -1,5 +1,6 @@
 //! `compare FOLDER`: every kustomization below it, built by us and by the real
 //! one. `compare --invent COUNT`: kustomizations that nobody wrote, the same way.
+//! `compare --texts FOLDER`: YAML, each file as part of an object.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
@@ -57,13 +58,17 @@ struct Arguments {
     /// The first of the seeds that they are invented from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Puts each file of a folder, such as what the fuzzers have learnt, below `spec:` of an
+    /// object instead, and keeps those that differ
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["folder", "invent"])]
+    texts: Option<PathBuf>,
     /// Every kustomization below it is built
-    #[arg(required_unless_present = "invent")]
+    #[arg(required_unless_present_any = ["invent", "texts"])]
     folder: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { kustomize, leeward, invent, seed, folder } = Arguments::parse();
+    let Arguments { kustomize, leeward, invent, seed, texts, folder } = Arguments::parse();
     let programs = match programs(kustomize, leeward) {
         Ok(programs) => programs,
         Err(error) => {
@@ -72,12 +77,15 @@ fn main() -> ExitCode {
         }
     };
     let mut tally = Tally::default();
-    if let Some(folder) = folder {
-        for kustomization in kustomizations(&folder) {
-            compare(&programs, &kustomization, &mut tally);
-        }
-    } else if let Err(error) = compare_invented(&programs, seed, invent.unwrap_or(0), &mut tally) {
-        eprintln!("cannot write what is invented: {error}");
+    for kustomization in folder.iter().flat_map(|folder| kustomizations(folder)) {
+        compare(&programs, &kustomization, &mut tally);
+    }
+    let made = match texts {
+        Some(texts) => compare_texts(&programs, &texts, &mut tally),
+        None => compare_invented(&programs, seed, invent.unwrap_or(0), &mut tally),
+    };
+    if let Err(error) = made {
+        eprintln!("cannot write what is compared: {error}");
         return ExitCode::from(74);
     }
     let Tally { same, different, refused, only_ours, neither } = &tally;
@@ -97,6 +105,26 @@ fn compare_invented(
         let folder = root.join(seed.to_string());
         let top = invent::tree(seed, &folder)?;
         if compare(programs, &top, tally) {
+            fs::remove_dir_all(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_texts(programs: &Programs, texts: &Path, tally: &mut Tally) -> io::Result<()> {
+    let root = env::temp_dir().join("leeward-texts");
+    for entry in fs::read_dir(texts)? {
+        let entry = entry?;
+        // Not all that a fuzzer makes up is text.
+        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+        let folder = root.join(entry.file_name());
+        fs::create_dir_all(&folder)?;
+        let below = text.replace('\n', "\n  ");
+        let object =
+            format!("apiVersion: v1\nkind: Foo\nmetadata: {{name: a}}\nspec:\n  {below}\n");
+        fs::write(folder.join("object.yaml"), object)?;
+        fs::write(folder.join("kustomization.yaml"), "resources: [object.yaml]\n")?;
+        if compare(programs, &folder, tally) {
             fs::remove_dir_all(&folder)?;
         }
     }
