@@ -7,6 +7,10 @@ use crate::yaml::{self, Mark};
 /// Characters of a name or value that a message repeats.
 const ECHO_MAX: usize = 200;
 
+/// Characters of a problem as a whole. It goes into reports; what is longer is
+/// what somebody wrote in place of a name.
+const PROBLEM_MAX: usize = 2_000;
+
 /// A failed build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildError {
@@ -142,7 +146,11 @@ impl BuildError {
     }
 
     fn write_message(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.problem)?;
+        let problem = self.problem.to_string();
+        match problem.char_indices().nth(PROBLEM_MAX) {
+            Some((end, _)) => write!(f, "{}…", &problem[..end])?,
+            None => write!(f, "{problem}")?,
+        }
         let own = self.place.as_ref().map(|place| place.file.as_str());
         let is_own = |file: &&String| own == Some(file.as_str());
         // The place says already where it is.

@@ -28,6 +28,17 @@ fn a_billion_laughs_end_at_the_limit() {
 }
 
 #[test]
+fn a_message_repeats_no_more_than_a_page() {
+    let path = "a".repeat(50_000);
+    let kustomization = format!(
+        "resources: [r.yaml]\nreplacements: [{{sourceValue: x, targets: [{{select: {{kind: ConfigMap}}, fieldPaths: [{path}]}}]}}]"
+    );
+    let message = failure(&[("kustomization.yaml", &kustomization), ("r.yaml", MAP)]).to_string();
+    assert!(message.starts_with("kustomization.yaml:2:16: replacement: \"aaa"), "{message}");
+    assert!(message.len() < 2_200, "{} bytes", message.len());
+}
+
+#[test]
 fn a_hundred_megabytes_end_at_the_limit() {
     let large = "# \n".repeat(35 << 20);
     let error = failure(&[("kustomization.yaml", "resources: [r.yaml]"), ("r.yaml", &large)]);

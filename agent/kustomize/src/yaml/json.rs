@@ -109,10 +109,13 @@ impl Scalar {
     /// Kustomize writes what it has read before it makes JSON of it, and quotes in
     /// braces and brackets what is nothing or has a colon, such as a time.
     fn is_quoted_in_flow(&self, dialect: Dialect) -> bool {
-        let is_plain = self.style == Style::Plain
-            && matches!(self.tag, Tag::None | Tag::Null | Tag::Timestamp);
-        let is_quoted = self.text.is_empty() || self.text.contains(':');
-        dialect == Dialect::Kustomize && is_plain && is_quoted
+        let is_quoted = match self.tag {
+            Tag::None => self.text.is_empty() || self.text.contains(':'),
+            Tag::Null => self.text.is_empty(),
+            Tag::Timestamp => self.text.contains(':'),
+            _ => false,
+        };
+        dialect == Dialect::Kustomize && self.style == Style::Plain && is_quoted
     }
 
     /// Kustomize takes a date for a point in time, and shows it as JSON does.

@@ -33,10 +33,7 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
                 }
                 emitter.push(':');
                 let value = &entry.value;
-                let says_nothing = value
-                    .as_scalar()
-                    .is_some_and(|scalar| scalar.style == Style::Plain && scalar.text.is_empty());
-                if says_nothing && value.is_nothing() {
+                if value.as_scalar().is_some_and(says_nothing) {
                     continue;
                 }
                 if value.flow || value.is_blank() || value.as_scalar().is_some() {
@@ -74,9 +71,7 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
 fn flow(emitter: &mut Emitter, node: &Node) {
     match &node.content {
         // Between commas, nothing would be no item; upstream makes an empty text of it.
-        Content::Scalar(scalar) if scalar.text.is_empty() && node.is_nothing() => {
-            emitter.raw("''");
-        }
+        Content::Scalar(scalar) if says_nothing(scalar) => emitter.raw("''"),
         Content::Scalar(scalar) => self::scalar(emitter, scalar, 0, Place::Flow),
         Content::Sequence(items) => {
             emitter.push('[');
@@ -99,6 +94,11 @@ fn flow(emitter: &mut Emitter, node: &Node) {
             emitter.push('}');
         }
     }
+}
+
+/// A null that is not written down.
+fn says_nothing(scalar: &Scalar) -> bool {
+    scalar.style == Style::Plain && scalar.text.is_empty() && scalar.is_null()
 }
 
 /// Where a scalar stands.
