@@ -228,11 +228,14 @@ fn count(node: &Node, counted: &mut Vec<u8>) {
 }
 
 /// SOPS writes a number by all of its digits, so 1.2e19 comes back as an integer
-/// of the same value.
+/// of the same value; an integer that it does not have was sealed as a text.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(a), Value::Number(b)) => {
             a == b || ((a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64())
+        }
+        (Value::String(text), Value::Number(number)) => {
+            number.is_u64() && !number.is_i64() && *text == number.to_string()
         }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
