@@ -80,9 +80,10 @@ fn main() -> ExitCode {
     for kustomization in folder.iter().flat_map(|folder| kustomizations(folder)) {
         compare(&programs, &kustomization, &mut tally);
     }
-    let made = match texts {
-        Some(texts) => compare_texts(&programs, &texts, &mut tally),
-        None => compare_invented(&programs, seed, invent.unwrap_or(0), &mut tally),
+    let made = match (texts, invent) {
+        (Some(texts), _) => compare_texts(&programs, &texts, &mut tally),
+        (None, Some(count)) => compare_invented(&programs, seed, count, &mut tally),
+        (None, None) => Ok(()),
     };
     if let Err(error) = made {
         eprintln!("cannot write what is compared: {error}");

@@ -95,7 +95,7 @@ impl Operation {
         let (name, path, from) = (text("op"), text("path"), text("from"));
         let mut value = node.get("value").cloned();
         if let Some(value) = &mut value {
-            as_json(value);
+            value.each_scalar(&mut as_json);
         }
         Ok(Self { name, path, from, value, mark })
     }
@@ -138,24 +138,18 @@ fn null() -> Node {
     Node::scalar("null", yaml::Style::Plain, yaml::Tag::Null)
 }
 
-/// Fixes what every scalar is to the dialect of patches, which reads `yes` as true.
-fn as_json(node: &mut Node) {
-    match &mut node.content {
-        Content::Scalar(scalar) => {
-            if let Ok(yaml::Resolved::Bool(value)) = scalar.resolve(Dialect::Kubernetes) {
-                scalar.text = value.to_string();
-                scalar.tag = yaml::Tag::Bool;
-                scalar.style = yaml::Style::Plain;
-            } else {
-                let was_timestamp_like = scalar.tag == yaml::Tag::None;
-                scalar.settle();
-                if was_timestamp_like && scalar.tag == yaml::Tag::Timestamp {
-                    scalar.tag = yaml::Tag::Str;
-                }
-            }
+/// Fixes what a scalar is to the dialect of patches, which reads `yes` as true.
+fn as_json(scalar: &mut yaml::Scalar) {
+    if let Ok(yaml::Resolved::Bool(value)) = scalar.resolve(Dialect::Kubernetes) {
+        scalar.text = value.to_string();
+        scalar.tag = yaml::Tag::Bool;
+        scalar.style = yaml::Style::Plain;
+    } else {
+        let was_timestamp_like = scalar.tag == yaml::Tag::None;
+        scalar.settle();
+        if was_timestamp_like && scalar.tag == yaml::Tag::Timestamp {
+            scalar.tag = yaml::Tag::Str;
         }
-        Content::Sequence(items) => items.iter_mut().for_each(as_json),
-        Content::Mapping(entries) => entries.iter_mut().for_each(|entry| as_json(&mut entry.value)),
     }
 }
 

@@ -107,11 +107,12 @@ fn read_source(map: &ResMap, source: &Source) -> Outcome<Node> {
     let missing = || wrong(&format!("{field} is missing in the source {}", source.id));
     let value = look_up(&resource.node, &split(field)).map_err(|message| wrong(&message))?;
     let value = value.filter(|node| !node.is_blank()).ok_or_else(missing)?;
+    let mut value = value.clone().unshared();
     let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty())
     else {
-        return Ok(value.clone().unshared());
+        return Ok(value);
     };
-    let Some(scalar) = value.as_scalar() else {
+    let Some(scalar) = value.as_scalar_mut() else {
         return Err(wrong("delimiter can only be used with scalars"));
     };
     let parts: Vec<&str> = scalar.text.split(options.delimiter.as_str()).collect();
@@ -121,10 +122,7 @@ fn read_source(map: &ResMap, source: &Source) -> Outcome<Node> {
             format!("index {} is out of bounds for {:?}", options.index, echo(&scalar.text));
         return Err(wrong(&message));
     };
-    let mut value = value.clone().unshared();
-    if let Some(scalar) = value.as_scalar_mut() {
-        (*part).clone_into(&mut scalar.text);
-    }
+    scalar.text = (*part).to_owned();
     Ok(value)
 }
 

@@ -193,12 +193,35 @@ impl Scalar {
 
 /// Settles every scalar of a tree.
 pub fn settle(node: &mut Node) {
-    match &mut node.content {
-        Content::Scalar(scalar) => scalar.settle(),
-        Content::Sequence(items) => items.iter_mut().for_each(settle),
-        Content::Mapping(entries) => {
-            for entry in entries {
-                settle(&mut entry.value);
+    node.each_scalar(&mut Scalar::settle);
+}
+
+impl Node {
+    /// Visits every scalar of a tree.
+    pub(crate) fn each_scalar(&mut self, visit: &mut impl FnMut(&mut Scalar)) {
+        self.each(false, &mut |node, _| {
+            if let Content::Scalar(scalar) = &mut node.content {
+                visit(scalar);
+            }
+        });
+    }
+
+    /// Visits every node of a tree, parents first, with whether it is or stands
+    /// in a collection in braces or brackets.
+    pub(super) fn each(&mut self, in_flow: bool, visit: &mut impl FnMut(&mut Node, bool)) {
+        let in_flow = in_flow || self.flow;
+        visit(self, in_flow);
+        match &mut self.content {
+            Content::Scalar(_) => {}
+            Content::Sequence(items) => {
+                for item in items {
+                    item.each(in_flow, visit);
+                }
+            }
+            Content::Mapping(entries) => {
+                for entry in entries {
+                    entry.value.each(in_flow, visit);
+                }
             }
         }
     }

@@ -15,30 +15,16 @@ impl Node {
         let value = convert(self, dialect, false, &mut errors);
         if errors.is_empty() { Ok(value) } else { Err(errors) }
     }
-}
 
-impl Node {
     /// As it is after a way through JSON and back: every scalar in its one
     /// spelling, and no place shared with another. What JSON cannot hold stays.
     pub(crate) fn through_json(&mut self) {
-        self.respell(false);
-    }
-
-    fn respell(&mut self, in_flow: bool) {
-        let in_flow = in_flow || std::mem::take(&mut self.flow);
-        match &mut self.content {
-            Content::Scalar(scalar) => scalar.respell(in_flow),
-            Content::Sequence(items) => {
-                for item in items {
-                    item.respell(in_flow);
-                }
+        self.each(false, &mut |node, in_flow| {
+            node.flow = false;
+            if let Content::Scalar(scalar) = &mut node.content {
+                scalar.respell(in_flow);
             }
-            Content::Mapping(entries) => {
-                for entry in entries {
-                    entry.value.respell(in_flow);
-                }
-            }
-        }
+        });
     }
 }
 

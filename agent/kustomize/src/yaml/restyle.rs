@@ -12,11 +12,12 @@ use super::{
 /// One document, without `---`; `None` when it has more bytes.
 pub fn document_within(node: &Node, bytes_max: usize) -> Option<String> {
     let mut emitter = Emitter::new(usize::MAX, bytes_max);
-    block(&mut emitter, node, 0);
+    let indent = if node.as_scalar().is_some() { 2 } else { 0 };
+    block(&mut emitter, node, indent);
     emitter.finish()
 }
 
-/// A value whose first line has begun.
+/// A value whose first line has begun; its other lines stand at `indent`.
 fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
     match &node.content {
         Content::Mapping(entries) if !entries.is_empty() && !node.flow => {
@@ -38,7 +39,7 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
                 }
                 if value.flow || value.is_blank() || value.as_scalar().is_some() {
                     emitter.push(' ');
-                    block(emitter, value, indent);
+                    block(emitter, value, indent + 2);
                 } else {
                     // The dashes of a list stand under the key.
                     let deeper = if value.is_mapping() { indent + 2 } else { indent };
@@ -53,16 +54,10 @@ fn block(emitter: &mut Emitter, node: &Node, indent: usize) {
                     emitter.new_line(indent);
                 }
                 emitter.raw("- ");
-                match &item.content {
-                    // Its lines stand under its first one.
-                    Content::Scalar(scalar) => {
-                        self::scalar(emitter, scalar, indent + 2, Place::Block);
-                    }
-                    _ => block(emitter, item, indent + 2),
-                }
+                block(emitter, item, indent + 2);
             }
         }
-        Content::Scalar(scalar) => self::scalar(emitter, scalar, indent + 2, Place::Block),
+        Content::Scalar(scalar) => self::scalar(emitter, scalar, indent, Place::Block),
         Content::Mapping(_) | Content::Sequence(_) => flow(emitter, node),
     }
 }

@@ -66,23 +66,6 @@ impl Node {
         self.each_scalar(&mut |scalar| scalar.shared = Shared::default());
         self
     }
-
-    /// Visits all scalars below.
-    pub(crate) fn each_scalar(&mut self, visit: &mut impl FnMut(&mut Scalar)) {
-        match &mut self.content {
-            Content::Scalar(scalar) => visit(scalar),
-            Content::Sequence(items) => {
-                for item in items {
-                    item.each_scalar(visit);
-                }
-            }
-            Content::Mapping(entries) => {
-                for entry in entries {
-                    entry.value.each_scalar(visit);
-                }
-            }
-        }
-    }
 }
 
 impl Scalar {
