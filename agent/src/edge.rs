@@ -78,6 +78,6 @@ pub trait Cluster {
     /// watched. Sightings arrive on the channel that the implementation was made with.
     fn watch(&self, kinds: BTreeSet<KindVersion>);
 
-    /// Writes a Kubernetes Event about our own work; best effort.
-    async fn announce(&self, event: &Event);
+    /// Has a Kubernetes Event written about our own work, some time later; best effort.
+    fn announce(&self, event: &Event);
 }

@@ -14,6 +14,7 @@ pub mod control;
 pub mod daemon;
 pub mod edge;
 pub mod metrics;
+pub mod offload;
 pub mod reconcile;
 pub mod report;
 pub mod source;

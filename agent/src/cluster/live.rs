@@ -326,7 +326,7 @@ async fn what_is_announced_becomes_an_event() {
         subject: Some("shop".into()),
         data: json!({"reason": reason}),
     };
-    world.cluster.announce(&event).await;
+    world.cluster.announce(&event);
     let events = kind("", "Event", "v1");
     let written = async {
         loop {

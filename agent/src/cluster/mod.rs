@@ -168,7 +168,7 @@ impl Cluster for Kubernetes {
         });
     }
 
-    async fn announce(&self, event: &Event) {
+    fn announce(&self, event: &Event) {
         if self.inner.announcements.try_send(event.clone()).is_err() {
             tracing::debug!("Too many Kubernetes Events at once; dropped one.");
         }

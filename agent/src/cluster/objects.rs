@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use http::Method;
-use leeward_core::model::{
-    Applied, ClusterFault, Digest, FIELD_MANAGER, HANDOVER_MANAGER, KindVersion, Manifest,
-    ObjectKey, owned_digest, was_handed_over,
+use leeward_core::{
+    model::{
+        Applied, ClusterFault, Digest, FIELD_MANAGER, HANDOVER_MANAGER, KindVersion, Manifest,
+        ObjectKey, owned_digest, was_handed_over,
+    },
+    plan::marks::leaves_alone,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -201,6 +204,7 @@ fn read_applied(answer: &Answer) -> Result<Applied, ClusterFault> {
         fields: owned_digest(&object).unwrap_or_else(|| Digest::of(b"")),
         created: answer.code == 201,
         handed_over: was_handed_over(&object),
+        left_alone: leaves_alone(&object).is_some(),
     })
 }
 
@@ -241,7 +245,8 @@ mod tests {
             {"manager": "leeward", "operation": "Apply", "fieldsV1": {"f:data": {}}}]}});
         let applied = |code| read_applied(&Answer { code, body: body.to_string().into() }).unwrap();
         let fields = Digest::of(br#"{"f:data":{}}"#);
-        let expected = Applied { uid: "u".into(), fields, created: true, handed_over: false };
+        let (handed_over, left_alone) = (false, false);
+        let expected = Applied { uid: "u".into(), fields, created: true, handed_over, left_alone };
         assert_eq!(applied(201), expected);
         assert_eq!(applied(200), Applied { created: false, ..expected });
     }

@@ -31,7 +31,10 @@ use crate::{
     config::Config,
     edge::Fetch,
     metrics::Metrics,
-    reconcile::{Ask, Beat, Channels, Elsewhere, Hooks, Poller, Reconciler, Settings},
+    offload::Offload,
+    reconcile::{
+        Ask, Beat, Channels, Elsewhere, Hooks, IN_FLIGHT, Poller, Reconciler, Settings, Start,
+    },
     report::Reporter,
     source::GitSource,
     store::{Batch, Store},
@@ -170,6 +173,9 @@ pub(super) async fn serve(
         beat: beat(Rc::clone(&notifier), beats, status_seen),
         reported,
         metrics,
+        offload: Offload::new(|job| {
+            Box::pin(async move { drop(tokio::task::spawn_blocking(job).await) })
+        }),
     };
     let channels = Channels {
         sightings,
@@ -183,11 +189,13 @@ pub(super) async fn serve(
     let settings = Settings {
         config,
         version: VERSION.to_owned(),
+        in_flight: IN_FLIGHT,
         recovered: opened.recovered.map(|recovery| {
             format!("{}; the former store is kept as {}", recovery.reason, recovery.set_aside)
         }),
     };
-    let reconciler = Reconciler::new(settings, store, cluster, clock, hooks, channels)
+    let boot = Arc::clone(&store);
+    let reconciler = Reconciler::new(settings, Start::Boot, store, cluster, clock, hooks, channels)
         .map_err(RunError::Boot)?;
     let mut looping = tokio::task::spawn_local(reconciler.run());
     tasks.spawn_local(named("poll", poller.run(chance())));
@@ -216,6 +224,9 @@ pub(super) async fn serve(
         );
     }
     tasks.shutdown().await;
+    if let Err(error) = boot.end_boot() {
+        tracing::warn!(%error, "Cannot record a clean end.");
+    }
     let notifier =
         Rc::try_unwrap(notifier).map_or_else(|_| Notifier::from_environment(), RefCell::into_inner);
     end.map(|end| (end, notifier))

@@ -1,63 +1,57 @@
 //! What people ask over the control socket.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{rc::Rc, time::Duration};
 
-use futures::{StreamExt, stream};
 use leeward_core::{
     cycle::{AppEvent, HoldReason, Phase},
-    model::{AppName, AppSpec, Revision},
-    plan::drift::differs,
+    model::AppName,
 };
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::{desired::Undesired, preflight::IN_FLIGHT, reconciler::Reconciler};
+use super::{
+    budget::Class,
+    errand::{Back, difference::differences, prepare::Recipe},
+    managed::Inventory,
+    reconciler::Reconciler,
+};
 use crate::{
-    control::{ObjectDiff, Request, Response},
+    control::{Request, Response},
     edge::Cluster,
     store::Batch,
 };
 
 /// Lines of history in one answer.
-pub(super) const HISTORY: usize = 200;
+pub const HISTORY: usize = 200;
 /// The longest pause; a longer one is a decision for Git.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-impl<C: Cluster> Reconciler<C> {
-    pub(super) async fn answer(&mut self, request: Request) -> Response {
-        match request {
+impl<C: Cluster + 'static> Reconciler<C> {
+    /// Answers a request; at once, or when what it changes is on disk.
+    pub(super) fn answer(&mut self, request: Request, to: oneshot::Sender<Response>) {
+        let response = match request {
+            Request::Diff { app } => return self.diff(app.as_ref(), to),
             Request::Status => Response::Status { document: Box::new(self.document()) },
-            Request::History { app } => match self.store.revisions(app.as_deref(), HISTORY) {
-                Ok(revisions) => Response::History { revisions },
-                Err(error) => refused(&error.to_string(), None),
-            },
+            Request::History { app } => {
+                match self.outside.store.revisions(app.as_deref(), HISTORY) {
+                    Ok(revisions) => Response::History { revisions },
+                    Err(error) => refused(&error.to_string(), None),
+                }
+            }
             Request::Sync => {
                 self.ask_poll(false);
-                self.hasten_variables();
+                self.variables.hasten(self.clock.uptime());
                 let names: Vec<AppName> = self.apps.keys().cloned().collect();
-                self.tell_all(&names, || AppEvent::Nudged, "the remote is polled now").await
+                self.tell_all(&names, || AppEvent::Nudged, "the remote is polled now")
             }
-            Request::Pause { app, seconds, reason } => {
-                let length = Duration::from_secs(seconds);
-                if length.is_zero() || length > LONGEST_PAUSE {
-                    let hint = "pause for between a second and 30 days: --for 2h";
-                    return refused("that is no length for a pause", Some(hint));
-                }
-                let done = format!("paused for {length:?}");
-                let event = || AppEvent::Paused { length, reason: reason.clone() };
-                match self.named(app.as_ref()) {
-                    Ok(names) => self.tell_all(&names, event, &done).await,
-                    Err(refusal) => refusal,
-                }
-            }
+            Request::Pause { app, seconds, reason } => self.pause(app.as_ref(), seconds, &reason),
             Request::Resume { app } => match self.named(app.as_ref()) {
-                Ok(names) => self.tell_all(&names, || AppEvent::Resumed, "resumed").await,
+                Ok(names) => self.tell_all(&names, || AppEvent::Resumed, "resumed"),
                 Err(refusal) => refusal,
             },
-            Request::Approve { app } => self.approve(&app).await,
-            Request::Diff { app } => match self.named(app.as_ref()) {
-                Ok(names) => self.diff(&names).await,
-                Err(refusal) => refusal,
-            },
-        }
+            Request::Approve { app } => self.approve(&app),
+        };
+        self.journal.answer(response, to);
     }
 
     /// One app, or all of them.
@@ -73,26 +67,44 @@ impl<C: Cluster> Reconciler<C> {
         }
     }
 
-    async fn tell_all(
+    fn tell_all(
         &mut self,
         names: &[AppName],
         event: impl Fn() -> AppEvent,
         done: &str,
     ) -> Response {
         for name in names {
-            if let Err(error) = self.take(name, event(), Batch::default()).await {
-                return refused(&error.to_string(), None);
-            }
+            self.take(name, event(), Batch::default());
         }
         Response::Done { message: done.to_owned() }
     }
 
-    async fn approve(&mut self, app: &AppName) -> Response {
+    fn pause(&mut self, app: Option<&AppName>, seconds: u64, reason: &str) -> Response {
+        let length = Duration::from_secs(seconds);
+        if length.is_zero() || length > LONGEST_PAUSE {
+            let hint = "pause for between a second and 30 days: --for 2h";
+            return refused("that is no length for a pause", Some(hint));
+        }
+        let names = match self.named(app) {
+            Ok(names) => names,
+            Err(refusal) => return refusal,
+        };
+        for name in &names {
+            // What is under way for a paused app makes no new request.
+            if let Some(errand) = self.apps.get(name).and_then(|managed| managed.errand.as_ref()) {
+                errand.stop.cancel();
+            }
+        }
+        let event = || AppEvent::Paused { length, reason: reason.to_owned() };
+        self.tell_all(&names, event, &format!("paused for {length:?}"))
+    }
+
+    fn approve(&mut self, app: &AppName) -> Response {
         let names = match self.named(Some(app)) {
             Ok(names) => names,
             Err(refusal) => return refusal,
         };
-        let detail = match self.apps.get(app).map(|app| &app.record.phase) {
+        let detail = match self.apps.get(app).map(|managed| &managed.app.record.phase) {
             Some(Phase::Held { hold, .. }) if hold.reason == HoldReason::PruneGuard => {
                 hold.detail.clone()
             }
@@ -101,67 +113,55 @@ impl<C: Cluster> Reconciler<C> {
                 return refused(&format!("nothing of app {app} waits for approval"), Some(hint));
             }
         };
-        self.tell_all(&names, || AppEvent::Approved, &format!("approved: {detail}")).await
+        self.tell_all(&names, || AppEvent::Approved, &format!("approved: {detail}"))
     }
 
-    async fn diff(&mut self, names: &[AppName]) -> Response {
-        let mut objects = Vec::new();
+    /// Compares apps with the cluster, on an errand of its own that changes nothing.
+    fn diff(&mut self, app: Option<&AppName>, to: oneshot::Sender<Response>) {
+        let names = match self.named(app) {
+            Ok(names) => names,
+            Err(refusal) => return self.journal.answer(refusal, to),
+        };
+        let mut orders: Vec<(Recipe, Inventory, _)> = Vec::new();
         for name in names {
-            let Some(app) = self.apps.get(name) else { continue };
-            let spec = app.record.spec.clone();
-            let revision = app.record.candidate().or_else(|| app.record.wanted()).cloned();
+            let managed = &self.apps[&name];
+            let record = &managed.app.record;
+            let revision = record.candidate().or_else(|| record.wanted()).cloned();
             let Some(revision) = revision else { continue };
-            match self.differences(&spec, &revision).await {
-                Ok(found) => objects.extend(found),
+            let (inventory, left_alone) =
+                (managed.inventory.clone(), managed.view.left_alone.clone());
+            match self.recipe(&name, &revision) {
+                Ok(recipe) => orders.push((recipe, inventory, left_alone)),
                 Err(undesired) => {
-                    let hint = "`leeward why` says what blocks";
-                    return refused(&self.given.mask(&undesired.into_message()), Some(hint));
+                    let refusal = self.cannot_compare(&undesired.into_message());
+                    return self.journal.answer(refusal, to);
                 }
             }
         }
-        Response::Diff { objects }
+        let outside = Rc::clone(&self.outside);
+        let masked = self.variables.clone();
+        self.send(Box::pin(async move {
+            let means = outside.means(Class::Bulk, CancellationToken::new());
+            let mut objects = Vec::new();
+            let mut response = None;
+            for (recipe, inventory, left_alone) in orders {
+                match differences(&means, recipe, &inventory, &left_alone).await {
+                    Ok(found) => objects.extend(found),
+                    Err(undesired) => {
+                        let message = masked.mask(&undesired.into_message());
+                        response = Some(refused(&message, Some("`leeward why` says what blocks")));
+                        break;
+                    }
+                }
+            }
+            // Whoever asked may have gone away.
+            drop(to.send(response.unwrap_or(Response::Diff { objects })));
+            Back::Done
+        }));
     }
 
-    async fn differences(
-        &mut self,
-        spec: &AppSpec,
-        revision: &Revision,
-    ) -> Result<Vec<ObjectDiff>, Undesired> {
-        let desired = self.desired(spec, revision).await?;
-        let plan = self.plan(&spec.name, &desired, revision.commit, &BTreeSet::new());
-        let cluster = &self.cluster;
-        let desired_ref = &desired;
-        let mut answers = stream::iter(&desired.manifests)
-            .map(async |manifest| {
-                let live = cluster.get(&manifest.key, &manifest.version).await;
-                (manifest, live)
-            })
-            .buffered(IN_FLIGHT);
-        let mut objects = Vec::new();
-        while let Some((manifest, live)) = answers.next().await {
-            let live = live?;
-            let fields = live.as_ref().map_or_else(Vec::new, |live| {
-                let ignored = desired_ref.ignored.get(&manifest.key);
-                differs(manifest, Some(live), ignored)
-            });
-            if live.is_none() || !fields.is_empty() {
-                objects.push(ObjectDiff {
-                    app: spec.name.clone(),
-                    object: manifest.key.to_string(),
-                    missing: live.is_none(),
-                    surplus: false,
-                    fields,
-                });
-            }
-        }
-        objects.extend(plan.prunes.iter().map(|key| ObjectDiff {
-            app: spec.name.clone(),
-            object: key.to_string(),
-            missing: false,
-            surplus: true,
-            fields: Vec::new(),
-        }));
-        Ok(objects)
+    fn cannot_compare(&self, message: &str) -> Response {
+        refused(&self.variables.mask(message), Some("`leeward why` says what blocks"))
     }
 }
 

@@ -1,17 +1,19 @@
-//! The loop itself: says why it woke, and does one bounded round.
+//! The loop itself: waits for something to happen, takes it in, and turns to
+//! each app. It never waits for anything outside; see the front page of this room.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use leeward_core::{
-    cycle::{App, AppEvent, Phase, SourceRecord, Work, due, next_work},
-    health::watches_health,
-    model::{AppName, InventoryEntry, KindVersion, ObjectKey, Seen, StatusDocument, Uptime},
+    cycle::{App, AppEvent, Effect, Now, step},
+    model::{AppName, ClusterFault, Kind, KindVersion, Seen, StatusDocument, Uptime},
     report::{Delivery, Event, EventKind},
 };
 use serde_json::json;
@@ -19,11 +21,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    apply::Progress,
-    given::GivenVariables,
+    budget::Budget,
+    errand::Back,
+    journal::{Journal, Written},
+    managed::Managed,
+    outside::Outside,
     poller::{Ask, PollOutcome},
-    status::{LinkView, STATE_EVERY},
-    view::View,
+    source::SourceView,
+    status::{Published, STATE_EVERY},
+    variables::ClusterVariables,
 };
 use crate::{
     clock::Clock,
@@ -31,18 +37,17 @@ use crate::{
     control::{Request, Response},
     edge::Cluster,
     metrics::Metrics,
-    store::{Batch, Boot, Store, StoreError},
+    offload::Offload,
+    store::{Batch, Store, StoreError},
 };
 
-/// Pieces of work for one app before the others have their turn: a plan has a
-/// handful of stages, and no app may starve the rest.
-const MAX_WORK_IN_A_ROW: usize = 64;
 /// Sightings taken in before work is looked at again.
 const MAX_SIGHTINGS_IN_A_ROW: usize = 8192;
 /// The loop turns at least this often, so that the watchdog is fed and pauses end.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-/// After the store refused a write, e.g. on a full disk.
-const STORE_RETRY: Duration = Duration::from_secs(5);
+/// Once the loop is told to stop: how long what is under way has to end. What
+/// does not is as after a power cut.
+const DRAIN: Duration = Duration::from_millis(1500);
 
 /// What does not change while the loop runs.
 #[derive(Clone, Debug)]
@@ -51,9 +56,20 @@ pub struct Settings {
     pub version: String,
     /// What became of the store at start, when it had to be set aside.
     pub recovered: Option<String>,
+    /// Requests to the API server under way at once.
+    pub in_flight: usize,
 }
 
-/// What the loop hears from.
+/// Why the loop starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The process started.
+    Boot,
+    /// The configuration was read again.
+    Reload,
+}
+
+/// What the loop hears from, and publishes to.
 #[derive(Debug)]
 pub struct Channels {
     pub sightings: mpsc::Receiver<Seen>,
@@ -80,6 +96,8 @@ pub struct Hooks {
     /// Counts commits that put something into the outbox.
     pub reported: watch::Sender<u64>,
     pub metrics: Arc<Metrics>,
+    /// Carries out what blocks.
+    pub offload: Offload,
 }
 
 impl fmt::Debug for Hooks {
@@ -88,312 +106,281 @@ impl fmt::Debug for Hooks {
     }
 }
 
-#[derive(Debug)]
+/// Something that happened.
 enum Wake {
     Shutdown,
     Asked(Request, oneshot::Sender<Response>),
+    Back(Back),
+    Written(Written),
     Polled(PollOutcome),
     Seen(Seen),
     Timer,
 }
 
 /// Owns every decision about the cluster.
-#[derive(Debug)]
 pub struct Reconciler<C> {
     pub(super) settings: Settings,
-    pub(super) store: Arc<Store>,
-    pub(super) cluster: C,
+    pub(super) config: Arc<Config>,
+    pub(super) outside: Rc<Outside<C>>,
     pub(super) clock: Clock,
     pub(super) hooks: Hooks,
     pub(super) channels: Channels,
-    pub(super) apps: BTreeMap<AppName, App>,
-    pub(super) inventory: BTreeMap<AppName, BTreeMap<ObjectKey, InventoryEntry>>,
-    pub(super) views: BTreeMap<AppName, View>,
-    pub(super) source: Option<SourceRecord>,
-    pub(super) link: LinkView,
-    pub(super) boot: u64,
-    /// The newest wall time known to have passed.
-    pub(super) wall_floor: Timestamp,
-    /// Why the last write to the store failed.
-    pub(super) store_fault: Option<String>,
-    /// Why the API server could not be seen, by the watches.
-    pub(super) cluster_fault: Option<String>,
-    pub(super) watched: BTreeSet<KindVersion>,
-    /// What apps take variables from.
-    pub(super) given: GivenVariables,
-    /// The part of the last state report that matters far away, and when it was written.
-    pub(super) reported_state: Option<(String, Uptime)>,
-    /// The state changed since then.
-    pub(super) state_is_stale: bool,
+    pub(super) apps: BTreeMap<AppName, Managed>,
+    pub(super) source: SourceView,
+    pub(super) variables: ClusterVariables,
+    pub(super) journal: Journal,
+    pub(super) published: Published,
+    /// Kinds whose objects cannot be watched now, and why.
+    pub(super) unwatched: BTreeMap<Kind, ClusterFault>,
+    watched: BTreeSet<KindVersion>,
+    errands: FuturesUnordered<LocalBoxFuture<'static, Back>>,
 }
 
-impl<C: Cluster> Reconciler<C> {
+impl<C> fmt::Debug for Reconciler<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconciler").field("apps", &self.apps.len()).finish_non_exhaustive()
+    }
+}
+
+impl<C: Cluster + 'static> Reconciler<C> {
     /// Takes up where the store says the last run ended.
     pub fn new(
         settings: Settings,
+        start: Start,
         store: Arc<Store>,
         cluster: C,
         clock: Clock,
         hooks: Hooks,
         channels: Channels,
     ) -> Result<Self, StoreError> {
-        let Boot { number, last_run } = store.begin_boot()?;
+        let wall_floor = store.wall_floor()?.unwrap_or(Timestamp::UNIX_EPOCH);
+        let offload = hooks.offload.clone();
+        let journal =
+            |boot| Journal::new(Arc::clone(&store), offload.clone(), clock, boot, wall_floor);
+        let journal = match start {
+            Start::Reload => journal(store.boot()?),
+            Start::Boot => {
+                let boot = store.begin_boot()?;
+                let journal = journal(boot.number);
+                let data = json!({
+                    "version": settings.version,
+                    "last_run_ended": boot.last_run,
+                    "recovered": settings.recovered,
+                });
+                let started = Event { kind: EventKind::AgentStarted, subject: None, data };
+                let events = vec![(journal.stamp(), started)];
+                store.commit(Batch { events, ..Batch::default() })?;
+                hooks.reported.send_modify(|count| *count += 1);
+                journal
+            }
+        };
         let mut this = Self {
-            link: LinkView::unknown(clock.wall()),
+            config: Arc::new(settings.config.clone()),
             apps: BTreeMap::new(),
-            inventory: store.inventory_all()?,
-            views: BTreeMap::new(),
-            source: store.source()?,
-            boot: number,
-            wall_floor: store.wall_floor()?.unwrap_or(Timestamp::UNIX_EPOCH),
-            store_fault: None,
-            cluster_fault: None,
+            source: SourceView::new(store.source()?, clock.wall()),
+            variables: ClusterVariables::default(),
+            published: Published::default(),
+            unwatched: BTreeMap::new(),
             watched: BTreeSet::new(),
-            given: GivenVariables::default(),
-            reported_state: None,
-            state_is_stale: false,
+            errands: FuturesUnordered::new(),
+            outside: Rc::new(Outside {
+                cluster,
+                store: Arc::clone(&store),
+                clock,
+                offload,
+                budget: Budget::new(settings.in_flight),
+            }),
+            journal,
             settings,
-            store,
-            cluster,
             clock,
             hooks,
             channels,
         };
+        let mut inventory = store.inventory_all()?;
         let now = this.now();
-        for record in this.store.apps()? {
-            this.apps.insert(record.spec.name.clone(), App::resume(record, &now));
+        for record in store.apps()? {
+            let name = record.spec.name.clone();
+            let owned = inventory.remove(&name).unwrap_or_default();
+            this.apps.insert(name, Managed::new(App::resume(record, &now), owned));
         }
-        let started = Event {
-            kind: EventKind::AgentStarted,
-            subject: None,
-            data: json!({
-                "version": this.settings.version,
-                "last_run_ended": last_run,
-                "recovered": this.settings.recovered,
-            }),
-        };
-        this.store.commit(Batch { events: vec![(this.stamp(), started)], ..Batch::default() })?;
-        this.hooks.reported.send_modify(|count| *count += 1);
         Ok(this)
     }
 
-    /// Runs until it is told to stop; what is in flight is finished first.
-    pub async fn run(mut self) {
-        let names: Vec<AppName> = self.apps.keys().cloned().collect();
-        for name in &names {
-            self.look_at_everything(name);
-        }
+    /// Runs until it is told to stop, and returns its channels for a successor.
+    /// What is under way then has a moment to end.
+    pub async fn run(mut self) -> Channels {
+        let now = self.clock.uptime();
+        self.apps.values_mut().for_each(|managed| managed.look_at_everything(now));
         self.watch_inventory();
-        let offered = self.offer_source().await;
-        self.remember_store(offered);
-        let mut next = self.round().await;
+        self.survey(false);
+        let mut next = self.round();
         loop {
             self.publish();
             let wake = self.wait(next).await;
-            match wake {
-                Wake::Shutdown => break,
-                Wake::Asked(request, answer) => {
-                    let response = self.answer(request).await;
-                    // Whoever asked may have gone away; the work is done all the same.
-                    drop(answer.send(response));
-                }
-                Wake::Polled(outcome) => {
-                    let polled = self.polled(outcome).await;
-                    self.remember_store(polled);
-                }
-                Wake::Seen(seen) => self.see(seen),
-                Wake::Timer => {}
+            if matches!(wake, Wake::Shutdown) {
+                break;
             }
-            next = self.round().await;
+            self.take_in(wake);
+            next = self.round();
         }
-        if let Err(error) = self.store.end_boot() {
-            tracing::warn!(%error, "Cannot record a clean end.");
-        }
+        self.drain().await;
+        self.channels
     }
 
     async fn wait(&mut self, next: Uptime) -> Wake {
         let now = self.clock.uptime();
-        let next = if self.state_is_stale { next.min(now + STATE_EVERY) } else { next };
+        let next = if self.published.is_stale() { next.min(now + STATE_EVERY) } else { next };
+        let next = self.journal.retry_at().map_or(next, |retry| next.min(retry));
         let sleep = (next - now).min(LONGEST_SLEEP);
         let channels = &mut self.channels;
+        // Cancel safe, each of them: what is not taken now is there the next time.
         tokio::select! {
             biased;
             () = channels.shutdown.cancelled() => Wake::Shutdown,
-            // Cancel safe: `recv` loses nothing when dropped.
             Some((request, answer)) = channels.requests.recv() => Wake::Asked(request, answer),
+            written = self.journal.written() => Wake::Written(written),
+            Some(back) = self.errands.next() => Wake::Back(back),
             Some(outcome) = channels.polls.recv() => Wake::Polled(outcome),
             Some(seen) = channels.sightings.recv() => Wake::Seen(seen),
             () = tokio::time::sleep(sleep) => Wake::Timer,
         }
     }
 
-    /// Does what is to be done for every app; returns when to look again.
-    async fn round(&mut self) -> Uptime {
-        let started = self.clock.uptime();
-        let mut next = started + LONGEST_SLEEP;
-        let looked = self.look_at_variables().await;
-        self.remember_store(looked);
-        next = self.given.look_at.map_or(next, |at| next.min(at));
-        let names: Vec<AppName> = self.apps.keys().cloned().collect();
-        let mut worked = false;
-        for name in names {
-            if self.channels.shutdown.is_cancelled() {
-                break;
-            }
-            match self.advance(&name).await {
-                Ok((due, did)) => {
-                    worked |= did;
-                    next = next.min(due);
-                    self.store_fault = None;
-                    let forgotten = self.forget_removed(&name).await;
-                    self.remember_store(forgotten);
-                }
-                Err(error) => {
-                    self.remember_store(Err(error));
-                    next = next.min(self.clock.uptime() + STORE_RETRY);
+    fn take_in(&mut self, wake: Wake) {
+        match wake {
+            Wake::Shutdown => {}
+            Wake::Timer => self.journal.write(),
+            Wake::Asked(request, answer) => self.answer(request, answer),
+            Wake::Back(back) => self.back(back),
+            Wake::Written(written) => self.written(written),
+            Wake::Polled(outcome) => self.polled(outcome),
+            Wake::Seen(seen) => {
+                self.see(seen);
+                for _ in 0..MAX_SIGHTINGS_IN_A_ROW {
+                    let Ok(seen) = self.channels.sightings.try_recv() else { break };
+                    self.see(seen);
                 }
             }
         }
+    }
+
+    /// Turns to every app; returns when to look again.
+    fn round(&mut self) -> Uptime {
         let now = self.clock.uptime();
-        if worked {
-            self.hooks.metrics.observe_reconcile(now - started);
+        let mut next = now + LONGEST_SLEEP;
+        if self.variables.look_at.is_some_and(|at| at <= now) {
+            self.survey(true);
+        }
+        next = self.variables.look_at.map_or(next, |at| next.min(at));
+        let names: Vec<AppName> = self.apps.keys().cloned().collect();
+        for name in names {
+            next = next.min(self.turn_to(&name));
+            self.forget_removed(&name);
         }
         let line = self.status_line();
         (self.hooks.beat)(now, &line);
         next
     }
 
-    /// Works on one app until there is nothing to do now. Returns when to look
-    /// again, and whether anything was done.
-    async fn advance(&mut self, name: &AppName) -> Result<(Uptime, bool), StoreError> {
-        let mut worked = false;
-        for _ in 0..MAX_WORK_IN_A_ROW {
-            self.take_in_sightings();
-            let now = self.now();
-            let Some(app) = self.apps.get(name) else {
-                return Ok((now.uptime + LONGEST_SLEEP, worked));
-            };
-            if due(app, &now).is_some_and(|due| due <= now.uptime) {
-                self.take(name, AppEvent::Tick, Batch::default()).await?;
-            }
-            if self.is_time_to_look(name) {
-                let event = self.observe(name).await;
-                self.take(name, event, Batch::default()).await?;
-            }
-            let now = self.now();
-            let Some(app) = self.apps.get(name) else { continue };
-            let drifted = self.views.get(name).is_some_and(|view| !view.drifted.is_empty());
-            let work = next_work(app, self.unready(app).as_ref(), drifted, &now);
-            match work {
-                Work::Wait(due) => {
-                    let look = self.next_look(name);
-                    let again = self.views.get(name).and_then(View::next_heal);
-                    let far = now.uptime + LONGEST_SLEEP;
-                    let next = [due, look, again].into_iter().flatten().min().unwrap_or(far);
-                    return Ok((next, worked));
-                }
-                Work::Know(event) => self.take(name, event, Batch::default()).await?,
-                Work::Preflight => {
-                    let event = self.preflight(name).await;
-                    self.take(name, event, Batch::default()).await?;
-                }
-                Work::Apply => match self.apply(name).await? {
-                    Progress::Event(event) => self.take(name, event, Batch::default()).await?,
-                    Progress::LookAgain(after) => return Ok((now.uptime + after, true)),
-                },
-                Work::Heal => self.heal(name).await?,
-            }
-            worked = true;
-            let line = self.status_line();
-            (self.hooks.beat)(self.clock.uptime(), &line);
-            if self.channels.shutdown.is_cancelled() {
-                break;
+    /// Lets what is under way end, and records it.
+    async fn drain(&mut self) {
+        for managed in self.apps.values() {
+            if let Some(errand) = &managed.errand {
+                errand.stop.cancel();
             }
         }
-        Ok((self.clock.uptime(), worked))
-    }
-
-    fn take_in_sightings(&mut self) {
-        for _ in 0..MAX_SIGHTINGS_IN_A_ROW {
-            let Ok(seen) = self.channels.sightings.try_recv() else { return };
-            self.see(seen);
+        let until = tokio::time::sleep(DRAIN);
+        tokio::pin!(until);
+        while !(self.journal.is_idle() && self.apps.values().all(|one| one.errand.is_none())) {
+            tokio::select! {
+                biased;
+                written = self.journal.written() => self.written(written),
+                Some(back) = self.errands.next() => self.back(back),
+                () = &mut until => break,
+            }
         }
     }
 
-    /// The first app that this one depends on and that is not good at what Git wants.
-    fn unready(&self, app: &App) -> Option<AppName> {
-        app.record.spec.depends_on.iter().find(|name| !self.is_settled(name)).cloned()
-    }
-
-    fn is_settled(&self, name: &AppName) -> bool {
-        self.apps.get(name).is_some_and(|app| {
-            let good = app.record.good.as_ref().map(|good| &good.revision.content);
-            let newest = app.record.newest.as_ref().map(|newest| &newest.content);
-            app.record.phase == Phase::Good && good == newest
-        }) && !self.given.wanting.contains_key(name)
-    }
-
-    pub(super) fn view(&mut self, name: &AppName) -> &mut View {
-        self.views.entry(name.clone()).or_default()
-    }
-
-    /// What follows from an app having entered a phase.
-    pub(super) fn changed_phase(&mut self, name: &AppName, phase: &Phase) {
-        match phase {
-            Phase::Preflight { .. } | Phase::RollingBack { .. } => {
-                self.view(name).leave_revision();
-            }
-            Phase::Probation { .. } => {
-                // All is applied; what drifts from now on is rendered again.
-                self.view(name).desired = None;
-                self.look_at_everything(name);
-            }
-            Phase::Good | Phase::Failed { .. } => {
-                self.view(name).leave_revision();
-                self.look_at_everything(name);
-            }
-            Phase::Waiting | Phase::Held { .. } | Phase::Applying { .. } => {}
+    fn written(&mut self, written: Written) {
+        let events = self.journal.take_in(written);
+        if !events.is_empty() {
+            self.hooks.reported.send_modify(|count| *count += 1);
+        }
+        for event in &events {
+            self.outside.cluster.announce(event);
         }
     }
 
-    /// Marks every object that has any health for a fresh verdict.
-    pub(super) fn look_at_everything(&mut self, name: &AppName) {
-        let keys: BTreeSet<ObjectKey> = self
-            .inventory
-            .get(name)
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .filter(|key| watches_health(&key.kind()))
-            .cloned()
-            .collect();
-        let now = self.clock.uptime();
-        let view = self.view(name);
-        view.health.retain(|key, _| keys.contains(key));
-        view.dirty = keys;
-        view.look_at = Some(now);
+    pub(super) fn now(&mut self) -> Now {
+        Now { uptime: self.clock.uptime(), wall: self.clock.wall(), jitter: (self.hooks.jitter)() }
+    }
+
+    /// Sends an errand on its way.
+    pub(super) fn send(&mut self, errand: LocalBoxFuture<'static, Back>) {
+        self.errands.push(errand);
+    }
+
+    /// Moves an app by an event, and records what came of it together with
+    /// whatever else belongs to the same step.
+    pub(super) fn take(&mut self, name: &AppName, event: AppEvent, mut batch: Batch) {
+        let event = self.variables.masked(event);
+        let now = self.now();
+        let Some(managed) = self.apps.get_mut(name) else { return self.record(batch) };
+        let before = managed.app.record.clone();
+        let (app, effects) = step(managed.app.clone(), event, &now);
+        let stamp = self.journal.stamp();
+        for effect in effects {
+            match effect {
+                Effect::Report(event) => batch.events.push((stamp, event)),
+                Effect::History(record) => batch.revisions.push(record),
+            }
+        }
+        if app.record != before {
+            batch.apps.push(app.record.clone());
+        }
+        managed.app = app;
+        if managed.app.record.phase != before.phase {
+            let (from, to) = (before.phase.name(), managed.app.record.phase.name());
+            tracing::info!(app = %name, from, to, "App {name} went from {from} to {to}.");
+            managed.entered_phase(now.uptime);
+        }
+        self.record(batch);
+    }
+
+    /// Records a batch. What it says of the inventory is true in memory at once;
+    /// what follows from it in the cluster waits until it is on disk.
+    pub(super) fn record(&mut self, mut batch: Batch) {
+        batch.events.iter_mut().for_each(|(_, event)| self.variables.mask_report(event));
+        let mut concerned: BTreeSet<AppName> =
+            batch.apps.iter().map(|record| record.spec.name.clone()).collect();
+        for (app, key, entry) in &batch.inventory {
+            if let Some(managed) = self.apps.get_mut(app) {
+                managed.put(key.clone(), entry.clone());
+            }
+            // What is about to be sent must be known on disk; what was sent may follow.
+            let is_ahead = entry.as_ref().is_some_and(|entry| entry.applied.is_none());
+            if is_ahead && !concerned.contains(app) {
+                concerned.insert(app.clone());
+            }
+        }
+        let ticket = self.journal.record(batch);
+        for name in concerned {
+            if let Some(managed) = self.apps.get_mut(&name) {
+                managed.durable_from = ticket;
+            }
+        }
     }
 
     /// Watches the kinds of everything that is owned.
     pub(super) fn watch_inventory(&mut self) {
-        let kinds: BTreeSet<KindVersion> = self
-            .inventory
-            .values()
-            .flatten()
+        let owned = self.apps.values().flat_map(|managed| &managed.inventory);
+        let kinds: BTreeSet<KindVersion> = owned
             .map(|(key, entry)| KindVersion { kind: key.kind(), version: entry.version.clone() })
             .collect();
         if kinds != self.watched {
-            self.cluster.watch(kinds.clone());
+            self.unwatched.retain(|kind, _| kinds.iter().any(|wanted| wanted.kind == *kind));
+            self.outside.cluster.watch(kinds.clone());
             self.watched = kinds;
-        }
-    }
-
-    pub(super) fn remember_store(&mut self, result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => self.store_fault = None,
-            Err(error) => {
-                tracing::error!(%error, "Cannot write to the store; will retry.");
-                self.store_fault = Some(error.to_string());
-            }
         }
     }
 }

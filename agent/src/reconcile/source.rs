@@ -1,107 +1,129 @@
-//! From a fetched commit to what each app is offered.
+//! From a poll of the remote to what each app is offered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use leeward_core::{
     cycle::{App, AppEvent, AppRecord, Phase, SourceRecord},
     git::{EMPTY_TREE, Objects as _, committed_at},
     model::{
-        AppName, AppSpec, ContentId, Digest, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
-        Reach, Revision, Variables,
+        AppName, AppSpec, ContentId, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
+        Revision, Uptime, Variables,
     },
-    render::{AppDefaults, Outside, TreeFiles, apps, path::below, substitute::Taken, subtree},
     report::{Event, EventKind},
 };
 use serde_json::json;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    poller::{PollOutcome, seen_from},
+    budget::Class,
+    errand::{
+        Back,
+        survey::{Offer, Survey, Surveyed, survey},
+    },
+    managed::Managed,
+    poller::{Ask, PollOutcome},
     reconciler::Reconciler,
+    status::LinkView,
+    variables,
 };
-use crate::{
-    edge::Cluster,
-    metrics::FetchResult,
-    store::{Batch, StoreError},
-};
+use crate::{edge::Cluster, metrics::FetchResult, store::Batch};
 
-/// An app, and its revision or what it wants.
-type Offer = (AppSpec, Result<Revision, String>);
+/// What an app waits for is looked at more often than what is there.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
-impl<C: Cluster> Reconciler<C> {
+/// The source as the loop knows it.
+#[derive(Debug)]
+pub(super) struct SourceView {
+    /// The newest revision that is whole in the store.
+    pub(super) record: Option<SourceRecord>,
+    pub(super) link: LinkView,
+    /// A survey is out.
+    surveying: bool,
+    /// Another survey is wanted once that one is back: of everything, or of
+    /// what variables change.
+    again: Option<bool>,
+    /// Dropped once the newest poll is taken in; see [`PollOutcome::taken_in`].
+    taken_in: Option<oneshot::Sender<()>>,
+}
+
+impl SourceView {
+    pub(super) fn new(record: Option<SourceRecord>, wall: Timestamp) -> Self {
+        let link = LinkView::unknown(wall);
+        Self { record, link, surveying: false, again: None, taken_in: None }
+    }
+}
+
+impl<C: Cluster + 'static> Reconciler<C> {
     /// Has the remote polled now; with `distrust`, whatever the store says it has.
     pub(super) fn ask_poll(&mut self, distrust: bool) {
-        self.channels.ask_poll.send_modify(|ask| {
-            *ask = super::poller::Ask { count: ask.count + 1, distrust };
-        });
+        self.channels.ask_poll.send_modify(|ask| *ask = Ask { count: ask.count + 1, distrust });
     }
 
     /// Takes in what a poll came to.
-    pub(super) async fn polled(&mut self, outcome: PollOutcome) -> Result<(), StoreError> {
+    pub(super) fn polled(&mut self, outcome: PollOutcome) {
         let next = self.clock.wall() + outcome.next_in;
-        self.link.next_try = Some(next);
-        let taken_in = outcome.taken_in;
-        let result = match outcome.result {
+        self.source.link.next_try = Some(next);
+        self.source.taken_in = Some(outcome.taken_in);
+        match outcome.result {
             Ok(fetched) => {
-                let known = self.source.as_ref().map(|source| source.commit);
+                let known = self.source.record.as_ref().map(|source| source.commit);
                 let news = known != Some(fetched.commit);
                 let result = if news { FetchResult::Changed } else { FetchResult::Unchanged };
                 self.hooks.metrics.fetch(result, fetched.sent, fetched.received);
-                self.link_is(LinkState::Up, None).await?;
-                self.fetched(fetched).await
+                self.link_is(LinkState::Up, None);
+                self.fetched(fetched);
             }
             Err(failure) => {
                 let result = FetchResult::Failed(failure.step);
                 self.hooks.metrics.fetch(result, failure.sent, failure.received);
                 tracing::warn!(step = ?failure.step, error = %failure, "Cannot fetch the source; will retry.");
-                let told = self.link_is(LinkState::Down, Some(failure)).await;
-                if self.store.wants_room() {
-                    told.and_then(|()| self.collect_garbage())
+                self.link_is(LinkState::Down, Some(failure));
+                if self.outside.store.wants_room() {
+                    self.collect_garbage();
                 } else {
-                    told
+                    self.source.taken_in = None;
                 }
             }
-        };
-        drop(taken_in);
-        result
+        }
     }
 
-    async fn link_is(
-        &mut self,
-        state: LinkState,
-        failure: Option<FetchFailure>,
-    ) -> Result<(), StoreError> {
+    fn link_is(&mut self, state: LinkState, failure: Option<FetchFailure>) {
         self.hooks.metrics.link(state == LinkState::Up);
+        let link = &mut self.source.link;
         let step = failure.as_ref().map(|failure| failure.step);
-        let changed = (self.link.state, self.link.failed_step) != (state, step);
-        self.link.state = state;
-        self.link.failed_step = step;
+        let changed = (link.state, link.failed_step) != (state, step);
+        link.state = state;
+        link.failed_step = step;
         if let Some(failure) = failure {
-            self.link.evidence = failure.evidence;
-            self.link.hint = failure.hint;
+            link.evidence = failure.evidence;
+            link.hint = failure.hint;
         } else {
-            "the remote answers".clone_into(&mut self.link.evidence);
-            self.link.hint = None;
+            "the remote answers".clone_into(&mut link.evidence);
+            link.hint = None;
         }
         if !changed {
-            return Ok(());
+            return;
         }
-        self.link.since = self.clock.wall();
+        link.since = self.clock.wall();
         let event = Event {
             kind: EventKind::LinkChanged,
             subject: None,
-            data: json!({ "state": state, "failed_step": step, "evidence": self.link.evidence }),
+            data: json!({ "state": state, "failed_step": step, "evidence": link.evidence }),
         };
-        let events = vec![(self.stamp(), event)];
-        self.commit(Batch { events, ..Batch::default() }).await
+        let events = vec![(self.journal.stamp(), event)];
+        self.record(Batch { events, ..Batch::default() });
     }
 
-    async fn fetched(&mut self, fetched: Fetched) -> Result<(), StoreError> {
-        let before = self.source.as_ref();
+    fn fetched(&mut self, fetched: Fetched) {
+        let before = self.source.record.as_ref();
         if before.is_some_and(|source| {
             (source.commit, source.tree) == (fetched.commit, fetched.tree)
                 && (&source.others, &source.left_out) == (&fetched.others, &fetched.left_out)
         }) {
-            return Ok(());
+            self.source.taken_in = None;
+            return;
         }
         let record = SourceRecord {
             commit: fetched.commit,
@@ -120,202 +142,180 @@ impl<C: Cluster> Reconciler<C> {
                 "sent": fetched.sent, "received": fetched.received,
             }),
         };
-        let commit = self.store.read(record.commit).ok().flatten();
+        let commit = self.outside.store.read(record.commit).ok().flatten();
         if let Some(committed) = commit.and_then(|(_, data)| committed_at(&data)) {
-            self.wall_floor = self.wall_floor.max(committed);
+            self.journal.raise_wall_floor(committed);
         }
         tracing::info!(commit = %record.commit, sent = fetched.sent, received = fetched.received, "Fetched a revision.");
-        let batch = Batch {
-            source: Some(record.clone()),
-            events: vec![(self.stamp(), event)],
-            wall_floor: Some(self.wall_floor),
-            ..Batch::default()
-        };
-        self.commit(batch).await?;
-        self.source = Some(record);
-        self.offer_source().await?;
-        self.collect_garbage()
+        let events = vec![(self.journal.stamp(), event)];
+        self.record(Batch { source: Some(record.clone()), events, ..Batch::default() });
+        self.source.record = Some(record);
+        self.survey(false);
     }
 
-    /// Offers every app its revision of the newest commit that is whole in the store.
-    pub(super) async fn offer_source(&mut self) -> Result<(), StoreError> {
-        let Some(source) = self.source.clone() else { return Ok(()) };
-        let specs = self.specs(&source);
-        self.read_variables(specs.as_deref().unwrap_or_default()).await;
-        let offers = match specs.and_then(|specs| self.offers(&source, specs)) {
-            Ok(offers) => offers,
-            Err(faults) => {
-                let news = self.source.as_ref().is_some_and(|known| known.faults != faults);
-                let record = SourceRecord { faults: faults.clone(), ..source.clone() };
-                let event = Event {
-                    kind: EventKind::AppFailed,
-                    subject: None,
-                    data: json!({
-                        "commit": source.commit, "content": source.tree,
-                        "reason": "the apps of this revision cannot be read; every app stays as it is",
-                        "objects": faults,
-                    }),
-                };
-                let events = if news { vec![(self.stamp(), event)] } else { Vec::new() };
-                self.source = Some(record.clone());
-                return self
-                    .commit(Batch { source: Some(record), events, ..Batch::default() })
-                    .await;
-            }
+    /// Has it worked out what the newest commit that is whole in the store
+    /// offers each app; with `only_if_changed`, unless no variable changed.
+    pub(super) fn survey(&mut self, only_if_changed: bool) {
+        self.plan_look();
+        if self.source.surveying {
+            let whole = self.source.again == Some(false) || !only_if_changed;
+            self.source.again = Some(!whole);
+            return;
+        }
+        self.source.surveying = true;
+        let order = Survey {
+            source: self.source.record.clone(),
+            config: self.config.clone(),
+            known: self.variables.objects(),
+            needed: variables::needed(self.apps.values().map(|managed| &managed.app.record)),
+            only_if_changed,
         };
-        let offered: BTreeSet<AppName> = offers.iter().map(|(spec, _)| spec.name.clone()).collect();
-        self.given.wanting.clear();
-        for (spec, offer) in offers {
-            match offer {
-                Ok(revision) => self.offer(spec, revision, false).await?,
-                Err(wanting) => self.keep_waiting(spec, wanting),
+        let outside = std::rc::Rc::clone(&self.outside);
+        self.send(Box::pin(async move {
+            let means = outside.means(Class::Short, CancellationToken::new());
+            Back::Surveyed(Box::new(survey(&means, order).await))
+        }));
+    }
+
+    pub(super) fn surveyed(&mut self, surveyed: Surveyed) {
+        self.source.surveying = false;
+        let Surveyed { source, objects, offers } = surveyed;
+        if self.variables.put(objects) && offers.is_some() {
+            tracing::debug!("Variables that the cluster gives were read.");
+        }
+        let identity = |source: &SourceRecord| {
+            (source.commit, source.tree, source.others.clone(), source.left_out.clone())
+        };
+        let current = self.source.record.as_ref().map(identity);
+        if source.as_ref().map(identity) != current {
+            self.source.again = Some(false);
+        } else if let (Some(source), Some(offers)) = (source, offers) {
+            match offers {
+                Ok(offers) => self.offer_all(&source, offers),
+                Err(faults) => self.cannot_offer(&source, faults),
             }
         }
         self.plan_look();
-        let left: Vec<AppSpec> = self
-            .apps
-            .values()
-            .filter(|app| !offered.contains(&app.record.spec.name))
-            .map(|app| app.record.spec.clone())
-            .collect();
+        if let Some(only_if_changed) = self.source.again.take() {
+            return self.survey(only_if_changed);
+        }
+        if self.source.taken_in.is_some() {
+            self.collect_garbage();
+        }
+    }
+
+    /// What is wrong with the path as a whole; every app stays as it is.
+    fn cannot_offer(&mut self, source: &SourceRecord, faults: Vec<ObjectFault>) {
+        let news = self.source.record.as_ref().is_some_and(|known| known.faults != faults);
+        let record = SourceRecord { faults: faults.clone(), ..source.clone() };
+        let event = Event {
+            kind: EventKind::AppFailed,
+            subject: None,
+            data: json!({
+                "commit": source.commit, "content": source.tree,
+                "reason": "the apps of this revision cannot be read; every app stays as it is",
+                "objects": faults,
+            }),
+        };
+        let events = if news { vec![(self.journal.stamp(), event)] } else { Vec::new() };
+        self.source.record = Some(record.clone());
+        self.record(Batch { source: Some(record), events, ..Batch::default() });
+    }
+
+    fn offer_all(&mut self, source: &SourceRecord, offers: Vec<Offer>) {
+        let offered: BTreeSet<AppName> = offers.iter().map(|(spec, _)| spec.name.clone()).collect();
+        self.apps.values_mut().for_each(|managed| managed.wanting = None);
+        for (spec, offer) in offers {
+            match offer {
+                Ok(revision) => self.offer(spec, revision, false),
+                Err(wanting) => self.keep_waiting(spec, wanting),
+            }
+        }
+        let specs = self.apps.values().map(|managed| managed.app.record.spec.clone());
+        let left: Vec<AppSpec> = specs.filter(|spec| !offered.contains(&spec.name)).collect();
         for spec in left {
-            self.retire(spec, source.commit).await?;
+            self.retire(spec, source.commit);
         }
-        Ok(())
     }
 
-    fn specs(&self, source: &SourceRecord) -> Result<Vec<AppSpec>, Vec<ObjectFault>> {
-        let files = TreeFiles::new(&*self.store, source.tree);
-        let config = &self.settings.config;
-        let name = config.source.path.rsplit('/').next().filter(|name| !name.is_empty());
-        let defaults = AppDefaults {
-            heal: config.apply.heal,
-            timeout: config.apply.timeout,
-            soak: config.apply.soak,
-            prune: leeward_core::model::PruneGuard {
-                max_objects: config.apply.prune_max_objects,
-                max_share: config.apply.prune_max_share,
-            },
-        };
-        apps(&files, name.unwrap_or(&config.cluster.name), &defaults).map_err(|error| error.faults)
+    /// Returns an app, recorded anew if it was not there.
+    fn app(&mut self, spec: &AppSpec) -> &mut Managed {
+        let now = self.now();
+        self.apps.entry(spec.name.clone()).or_insert_with(|| {
+            Managed::new(App::resume(AppRecord::new(spec.clone()), &now), BTreeMap::new())
+        })
     }
 
-    /// The revision of every app, or what of its variables it wants.
-    fn offers(
-        &self,
-        source: &SourceRecord,
-        specs: Vec<AppSpec>,
-    ) -> Result<Vec<Offer>, Vec<ObjectFault>> {
-        let fault = |message: String| vec![ObjectFault { object: None, origin: None, message }];
-        let mut offers = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let tree = subtree(&*self.store, source.tree, &spec.path)
-                .map_err(|error| fault(error.to_string()))?
-                .ok_or_else(|| fault(format!("app {}: no folder {}", spec.name, spec.path)))?;
-            let reach = self.reach(source, &spec, tree);
-            let commit = source.commit;
-            let revision = self.variables_of(&spec).map(|Taken { variables, secrets }| {
-                let content = ContentId(String::new());
-                let revision = Revision { commit, tree, content, reach, variables, secrets };
-                Revision { content: content_of(&spec, &revision), ..revision }
-            });
-            offers.push((spec, revision));
-        }
-        Ok(offers)
+    /// An app that cannot have its variables stays as it is; a new one is at
+    /// least there, so that `status` shows it.
+    fn keep_waiting(&mut self, spec: AppSpec, wanting: String) {
+        tracing::warn!(app = %spec.name, wanting, "The app cannot have its variables yet.");
+        self.app(&spec).wanting = Some(wanting);
     }
 
-    /// What an app's kustomizations refer to outside of its folder.
-    fn reach(&self, source: &SourceRecord, spec: &AppSpec, tree: GitId) -> Option<Box<Reach>> {
-        let boundary = self.settings.config.source.boundary(source.left_out.clone());
-        let (at, outside) = seen_from(&self.store, &boundary, spec, tree, &source.others);
-        let is_one_of = |paths: &BTreeSet<String>, folder: &str| {
-            paths.iter().any(|path| below(path, folder).is_some())
-        };
-        let folders: BTreeMap<String, GitId> = source
-            .others
-            .iter()
-            .filter_map(|(folder, tree)| Some((folder.clone(), (*tree)?)))
-            .filter(|(folder, _)| is_one_of(&outside.found, folder))
-            .collect();
-        let left_out = source.left_out.iter();
-        let left_out: BTreeMap<String, String> = left_out
-            .filter(|(folder, _)| is_one_of(&outside.refused, folder))
-            .map(|(folder, why)| (folder.clone(), why.clone()))
-            .collect();
-        let Outside { missed, refused, .. } = outside;
-        let refers = !(folders.is_empty() && missed.is_empty() && refused.is_empty());
-        refers.then(|| Box::new(Reach { at, folders, left_out }))
-    }
-
-    async fn offer(
-        &mut self,
-        spec: AppSpec,
-        revision: Revision,
-        removed: bool,
-    ) -> Result<(), StoreError> {
+    fn offer(&mut self, spec: AppSpec, revision: Revision, removed: bool) {
         let name = spec.name.clone();
-        if !self.apps.contains_key(&name) {
-            let now = self.now();
-            let app = App::resume(AppRecord::new(spec.clone()), &now);
-            self.apps.insert(name.clone(), app);
-        }
-        let heal_before = self.apps.get(&name).map(|app| app.record.spec.heal);
-        if heal_before != Some(spec.heal) {
+        let managed = self.app(&spec);
+        if managed.app.record.spec.heal != spec.heal {
             // What was only reported may have to be healed from now on.
-            let view = self.view(&name);
-            view.drifted.extend(view.open.iter().cloned());
+            managed.view.drifted.extend(managed.view.open.iter().cloned());
         }
-        let event = AppEvent::Offered { revision, spec, removed };
-        self.take(&name, event, Batch::default()).await
+        self.take(&name, AppEvent::Offered { revision, spec, removed }, Batch::default());
     }
 
     /// An app that left Git is offered nothing at all: the prune guard asks a
     /// person, and only then do its objects go. An app without objects is forgotten.
-    async fn retire(&mut self, spec: AppSpec, commit: GitId) -> Result<(), StoreError> {
-        let name = spec.name.clone();
-        if self.inventory.get(&name).is_none_or(std::collections::BTreeMap::is_empty) {
-            self.apps.remove(&name);
-            self.views.remove(&name);
-            self.hooks.metrics.forget_app(&name);
-            return self.commit(Batch { forget_apps: vec![name], ..Batch::default() }).await;
+    fn retire(&mut self, spec: AppSpec, commit: GitId) {
+        if self.apps.get(&spec.name).is_none_or(|managed| managed.inventory.is_empty()) {
+            return self.forget_app(&spec.name);
         }
         let content = ContentId(EMPTY_TREE.to_string());
         let variables = Variables::default();
         let secrets = Vec::new();
         let revision =
             Revision { commit, tree: EMPTY_TREE, content, reach: None, variables, secrets };
-        self.offer(spec, revision, true).await
+        self.offer(spec, revision, true);
     }
 
-    /// Forgets removed apps whose objects are gone.
-    pub(super) async fn forget_removed(&mut self, name: &AppName) -> Result<(), StoreError> {
-        let done = self
-            .apps
-            .get(name)
-            .is_some_and(|app| app.record.removed && app.record.phase == Phase::Good);
-        let empty = self.inventory.get(name).is_none_or(std::collections::BTreeMap::is_empty);
-        if !(done && empty) {
-            return Ok(());
+    /// Forgets a removed app whose objects are gone.
+    pub(super) fn forget_removed(&mut self, name: &AppName) {
+        let is_gone = self.apps.get(name).is_some_and(|managed| {
+            let record = &managed.app.record;
+            record.removed && record.phase == Phase::Good && managed.inventory.is_empty()
+        });
+        if is_gone {
+            tracing::info!(app = %name, "The app left Git and its objects are gone.");
+            self.forget_app(name);
         }
-        tracing::info!(app = %name, "The app left Git and its objects are gone.");
-        self.apps.remove(name);
-        self.views.remove(name);
+    }
+
+    fn forget_app(&mut self, name: &AppName) {
+        if let Some(Managed { errand: Some(errand), .. }) = self.apps.remove(name).as_ref() {
+            errand.stop.cancel();
+        }
         self.hooks.metrics.forget_app(name);
-        self.commit(Batch { forget_apps: vec![name.clone()], ..Batch::default() }).await
+        self.record(Batch { forget_apps: vec![name.clone()], ..Batch::default() });
+    }
+
+    /// Plans when variables are looked at next, by what the last look found.
+    pub(super) fn plan_look(&mut self) {
+        let every = self.settings.config.source.interval;
+        let wanting = self.apps.values().any(|managed| managed.wanting.is_some());
+        let soon = self.variables.any_unread() || wanting;
+        let due: Uptime = self.clock.uptime() + if soon { every.min(LOOK_AGAIN) } else { every };
+        self.variables.look_at = (!self.variables.is_empty()).then_some(due);
     }
 
     /// Keeps what the source and every app may still need; the rest goes.
-    fn collect_garbage(&self) -> Result<(), StoreError> {
-        if !self.store.collection_is_due()? {
-            return Ok(());
-        }
+    /// Nothing is fetched until it is done.
+    fn collect_garbage(&mut self) {
         let mut roots: BTreeSet<GitId> = BTreeSet::new();
-        if let Some(source) = &self.source {
+        if let Some(source) = &self.source.record {
             roots.extend([source.commit, source.tree]);
             roots.extend(source.others.values().flatten());
         }
-        for app in self.apps.values() {
-            let record = &app.record;
+        for managed in self.apps.values() {
+            let record = &managed.app.record;
             let good = record.good.as_ref().map(|good| &good.revision);
             for revision in [good, record.candidate(), record.newest.as_ref(), record.at.as_ref()] {
                 roots.extend(revision.map(|revision| revision.tree));
@@ -324,64 +324,20 @@ impl<C: Cluster> Reconciler<C> {
             }
         }
         let roots: Vec<GitId> = roots.into_iter().collect();
-        self.store.collect(&roots)?;
-        Ok(())
-    }
-}
-
-/// The tree says what is applied; what decides whether that is good belongs to
-/// the content as well, or a longer timeout could never give a failed revision
-/// another chance.
-///
-/// Of Secrets it has the versions, never a digest of values.
-fn content_of(spec: &AppSpec, revision: &Revision) -> ContentId {
-    let Revision { tree, reach, variables, secrets, .. } = revision;
-    let is_plain = reach.is_none() && variables.is_empty() && secrets.is_empty();
-    if spec.path.is_empty() && spec.ignore_differences.is_empty() && is_plain {
-        return ContentId(tree.to_string());
-    }
-    let mut judged = json!([tree, spec.timeout, spec.soak, spec.prune, spec.ignore_differences]);
-    // Only then, so that the content of every other app is called what it was.
-    if let Some(parts) = judged.as_array_mut().filter(|_| !is_plain) {
-        parts.push(json!([reach, variables]));
-    }
-    if let Some(parts) = judged.as_array_mut().filter(|_| !secrets.is_empty()) {
-        parts.push(json!(secrets));
-    }
-    let digest = Digest::of(judged.to_string().as_bytes()).to_string();
-    ContentId(digest[..40].to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_changed_variable_is_a_new_content_and_without_any_it_is_called_as_ever() {
-        let spec: AppSpec = serde_json::from_value(json!({
-            "name": "a", "path": "", "depends_on": [], "heal": "always",
-            "timeout": { "secs": 1, "nanos": 0 }, "soak": { "secs": 1, "nanos": 0 },
-            "prune": { "max_objects": 1, "max_share": 1.0 }, "ignore_differences": [],
-        }))
-        .unwrap();
-        let of = |value: Option<&str>| {
-            let mut variables = Variables::default();
-            if let Some(value) = value {
-                variables.set("a", value).unwrap();
+        let taken_in = self.source.taken_in.take();
+        let (store, offload) = (self.outside.store.clone(), self.outside.offload.clone());
+        self.send(Box::pin(async move {
+            let collected = offload.run(move || {
+                if store.collection_is_due()? {
+                    store.collect(&roots)?;
+                }
+                Ok::<(), crate::store::StoreError>(())
+            });
+            if let Some(Err(error)) = collected.await {
+                tracing::warn!(%error, "Cannot throw away what no revision needs; will retry.");
             }
-            let revision = Revision {
-                commit: GitId::NULL,
-                tree: EMPTY_TREE,
-                content: ContentId(String::new()),
-                reach: None,
-                variables,
-                secrets: Vec::new(),
-            };
-            content_of(&spec, &revision)
-        };
-        assert_eq!(of(None), ContentId(EMPTY_TREE.to_string()));
-        assert_ne!(of(Some("1")), of(None));
-        assert_ne!(of(Some("1")), of(Some("2")));
-        assert_eq!(of(Some("1")), of(Some("1")));
+            drop(taken_in);
+            Back::Done
+        }));
     }
 }

@@ -77,33 +77,49 @@ pub(super) struct AppFacts<'a> {
     pub(super) wanting: Option<&'a str>,
 }
 
-impl<C: Cluster> Reconciler<C> {
+/// The state as it was recorded last for the receiver.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    /// The part of it that matters far away, and when it was recorded.
+    recorded: Option<(String, Uptime)>,
+    /// The state changed since then.
+    stale: bool,
+}
+
+impl Published {
+    /// Whether a newer state waits to be recorded.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+}
+
+impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn document(&self) -> StatusDocument {
+        let store = &self.outside.store;
+        let store_fault = self.journal.fault();
+        let mut unwatched = self.unwatched.values();
+        let cluster_fault = unwatched.next().map(ToString::to_string);
         let facts = Facts {
             config: &self.settings.config,
             version: &self.settings.version,
             running: true,
-            boot: self.boot,
+            boot: self.journal.boot(),
             uptime: self.clock.uptime(),
             wall: self.clock.wall(),
-            source: self.source.as_ref(),
-            link: &self.link,
-            outbox: self.store.outbox_status().unwrap_or_default(),
-            store: store_status(&self.store, &self.settings.config),
-            store_fault: self.store_fault.as_deref(),
-            cluster_fault: self.cluster_fault.as_deref(),
+            source: self.source.record.as_ref(),
+            link: &self.source.link,
+            outbox: store.outbox_status().unwrap_or_default(),
+            store: store_status(store, &self.settings.config),
+            store_fault: store_fault.as_deref(),
+            cluster_fault: cluster_fault.as_deref(),
             delivery: &self.channels.delivery.borrow(),
         };
-        let apps = self.apps.values().map(|app| {
-            let name = &app.record.spec.name;
-            let view = self.views.get(name);
-            AppFacts {
-                app,
-                objects: self.inventory.get(name).map_or(0, std::collections::BTreeMap::len),
-                open: view.map_or(0, |view| (view.open.len() + view.drifted.len()) as u64),
-                message: view.map_or("", |view| view.message.as_str()),
-                wanting: self.given.wanting.get(name).map(String::as_str),
-            }
+        let apps = self.apps.values().map(|managed| AppFacts {
+            app: &managed.app,
+            objects: managed.inventory.len(),
+            open: (managed.view.open.len() + managed.view.drifted.len()) as u64,
+            message: managed.view.message.as_str(),
+            wanting: managed.wanting.as_deref(),
         });
         document(&facts, &apps.collect::<Vec<_>>())
     }
@@ -116,21 +132,16 @@ impl<C: Cluster> Reconciler<C> {
         let digest = reportable(&document);
         let now = self.clock.uptime();
         let (same, due) = self
-            .reported_state
+            .published
+            .recorded
             .as_ref()
             .map_or((false, true), |(last, at)| (*last == digest, *at + STATE_EVERY <= now));
-        self.state_is_stale = !same;
+        self.published.stale = !same;
         if !same && due {
             let value = serde_json::to_value(&document).unwrap_or_default();
-            let batch = Batch { state: Some((self.stamp(), value)), ..Batch::default() };
-            match self.store.commit(batch) {
-                Ok(_) => {
-                    self.reported_state = Some((digest, now));
-                    self.state_is_stale = false;
-                    self.hooks.reported.send_modify(|count| *count += 1);
-                }
-                Err(error) => self.remember_store(Err(error)),
-            }
+            self.record(Batch { state: Some((self.journal.stamp(), value)), ..Batch::default() });
+            self.published = Published { recorded: Some((digest, now)), stale: false };
+            self.hooks.reported.send_modify(|count| *count += 1);
         }
         self.channels.status.send_replace(Some(Arc::new(document)));
     }
@@ -142,13 +153,14 @@ impl<C: Cluster> Reconciler<C> {
             metrics.set_app(&app.name, app.phase, healthy, app.objects);
         }
         metrics.outbox(document.outbox.pending, document.outbox.dropped);
-        metrics.store(document.store.bytes, self.store.written_bytes());
+        metrics.store(document.store.bytes, self.outside.store.written_bytes());
     }
 
-    /// What the agent is about, in a line for `systemctl status`.
+    /// Returns what the agent is about, in a line for `systemctl status`.
     pub(super) fn status_line(&self) -> String {
-        let good = self.apps.values().filter(|app| app.record.phase == Phase::Good).count();
-        let link = match self.link.state {
+        let phases = self.apps.values().map(|managed| &managed.app.record.phase);
+        let good = phases.filter(|phase| **phase == Phase::Good).count();
+        let link = match self.source.link.state {
             LinkState::Up => "up",
             LinkState::Down => "down",
             LinkState::Unknown => "unknown",

@@ -33,6 +33,7 @@ struct Platter {
     /// Changes that still go through before the power fails.
     fuse: Option<u64>,
     room: Option<u64>,
+    read_only: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +78,11 @@ impl FaultyDisk {
         self.platter.lock().unwrap_or_else(PoisonError::into_inner).room = bytes;
     }
 
+    /// Takes no change any more, as a file system that was mounted again read-only.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.platter.lock().unwrap_or_else(PoisonError::into_inner).read_only = read_only;
+    }
+
     /// Changes bytes behind everyone's back, as a disk that rots.
     pub fn rot(&self, offset: u64, bytes: &[u8]) {
         let mut guard = self.platter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,6 +104,9 @@ impl FaultyDisk {
 
     fn change(&self, change: Change) -> io::Result<()> {
         let mut platter = self.platter()?;
+        if platter.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let end = match &change {
             Change::Write { offset, data } => offset + data.len(),
             Change::Length(length) => *length,

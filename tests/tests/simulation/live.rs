@@ -142,6 +142,7 @@ impl LiveObject {
             app: self.app()?,
             fields: owned_digest(&self.answer()),
             deleting: false,
+            left_alone: false,
         })
     }
 

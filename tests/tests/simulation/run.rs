@@ -6,7 +6,8 @@ use leeward::{
     clock::Clock,
     config::{self, Sources},
     metrics::Metrics,
-    reconcile::{Ask, Channels, Elsewhere, Hooks, Poller, Reconciler, Settings},
+    offload::Offload,
+    reconcile::{Ask, Channels, Elsewhere, Hooks, IN_FLIGHT, Poller, Reconciler, Settings, Start},
     store::{Batch, Store, faulty::FaultyDisk},
 };
 use leeward_core::{
@@ -141,7 +142,8 @@ fn agent(
         shutdown: shutdown.clone(),
     };
     let reconciler = Reconciler::new(
-        Settings { config, version: "simulated".to_owned(), recovered: None },
+        Settings { config, version: "simulated".to_owned(), recovered: None, in_flight: IN_FLIGHT },
+        Start::Boot,
         store,
         SimCluster { handle: handle.clone() },
         Clock::simulated(start),
@@ -150,6 +152,7 @@ fn agent(
             beat: Box::new(|_, _| {}),
             reported,
             metrics: Arc::new(Metrics::new()),
+            offload: offload(handle.clone()),
         },
         Channels {
             sightings,
@@ -165,6 +168,19 @@ fn agent(
     Ok(async move {
         let poll = poller.run(move || fraction(&mut poll_dice));
         futures::future::join(reconciler.run(), poll).await;
+    })
+}
+
+/// Carries out jobs in place. The power may be cut before a job, and after it
+/// but before anybody hears of its end.
+fn offload(handle: Handle) -> Offload {
+    Offload::new(move |job| {
+        let handle = handle.clone();
+        Box::pin(async move {
+            handle.point().await;
+            job();
+            handle.point().await;
+        })
     })
 }
 

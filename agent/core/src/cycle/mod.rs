@@ -5,19 +5,27 @@
 //! be done next. Nothing here reads a clock or starts any work.
 
 mod app;
+mod apply;
+mod heal;
 mod poll;
 mod record;
 mod step;
+mod view;
 mod work;
 
 #[cfg(test)]
 mod tests;
 
 pub use app::{App, AppHealth, Now};
+pub use apply::{
+    ApplyStep, Applying, FOUNDATION_POLL, Gate, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE, gate,
+};
+pub use heal::{Drift, Drifted, Remedy, judge, remedy};
 pub use poll::{PollPlan, next_poll};
 pub use record::{
     AppRecord, BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, RevisionRecord,
     SourceRecord, Verdict,
 };
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
+pub use view::{Awaited, Progress, View, is_well};
 pub use work::{Work, next_work};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, AppSpec, ContentId, GitId, ObjectFault, Revision};
+use crate::model::{AppName, AppSpec, ContentId, Digest, GitId, ObjectFault, Revision};
 
 /// How many bad revisions an app remembers: as many as `status` shows.
 pub const MAX_BAD: usize = 10;
@@ -33,6 +33,9 @@ pub struct AppRecord {
     /// The content whose prune plan a person let through.
     #[serde(default)]
     pub approved: Option<ContentId>,
+    /// Which deletions that person was shown; another set asks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_set: Option<Digest>,
     #[serde(default)]
     pub pause: Option<Pause>,
     /// The app is no longer in Git: its objects go, once a person agrees.
@@ -53,6 +56,7 @@ impl AppRecord {
             bad: Vec::new(),
             at: None,
             approved: None,
+            approved_set: None,
             pause: None,
             removed: false,
             healed: 0,
@@ -126,6 +130,22 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// The name of the phase, as `status` and records have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Preflight { .. } => "preflight",
+            Self::Held { .. } => "held",
+            Self::Applying { .. } => "applying",
+            Self::Probation { .. } => "probation",
+            Self::Good => "good",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// Why a revision waits, in the words of `status` (contract §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +170,9 @@ pub struct Hold {
     pub reason: HoldReason,
     /// One line for people.
     pub detail: String,
+    /// The set of objects that would be deleted, when that is what a person is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

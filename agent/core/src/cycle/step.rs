@@ -141,6 +141,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
                 && hold.reason == HoldReason::PruneGuard
             {
                 app.record.approved = Some(target.content.clone());
+                app.record.approved_set = hold.set;
                 enter(&mut app, Phase::Preflight { target }, now);
             }
         }
@@ -229,6 +230,7 @@ fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effec
     }
     if app.record.approved.as_ref() != Some(&revision.content) {
         app.record.approved = None;
+        app.record.approved_set = None;
     }
     enter(app, Phase::Preflight { target: revision }, now);
 }
@@ -331,6 +333,7 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
                 effects.push(history(app, &target, Verdict::Good, "", now));
                 app.record.at = Some(target.clone());
                 app.record.approved = None;
+                app.record.approved_set = None;
                 app.record.good = Some(GoodRecord { revision: target, since: now.wall });
                 enter(app, Phase::Good, now);
             }

@@ -58,5 +58,9 @@ pub fn next_work(app: &App, unready: Option<&AppName>, drifted: bool, now: &Now)
 }
 
 fn waits_for(name: &AppName) -> Hold {
-    Hold { reason: HoldReason::Dependency, detail: format!("waits for app {name} to be good") }
+    Hold {
+        reason: HoldReason::Dependency,
+        detail: format!("waits for app {name} to be good"),
+        set: None,
+    }
 }

@@ -61,6 +61,8 @@ pub struct Applied {
     pub created: bool,
     /// Our second manager owns something in it: fields that were handed over once.
     pub handed_over: bool,
+    /// Its annotations ask us not to write it.
+    pub left_alone: bool,
 }
 
 /// One thing that a watch saw. Only objects that carry our owner label are watched.
@@ -92,6 +94,8 @@ pub struct Sighting {
     pub fields: Option<Digest>,
     /// It carries a deletion timestamp.
     pub deleting: bool,
+    /// Its annotations ask us not to write it.
+    pub left_alone: bool,
 }
 
 /// What we know of one object that an app owns, or may own, in the cluster.

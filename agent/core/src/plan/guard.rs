@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::marks::is_foundation;
-use crate::model::{ObjectKey, PruneGuard};
+use crate::model::{Digest, ObjectKey, PruneGuard};
 
 /// Objects that a sentence names before it says how many more there are.
 const NAMED_OBJECTS: usize = 3;
@@ -64,6 +64,13 @@ pub fn guard(
         ));
     }
     Ok(())
+}
+
+/// Returns the digest of a set of deletions, by which an approval knows it again.
+pub fn set_digest(objects: &[ObjectKey]) -> Digest {
+    let mut names: Vec<String> = objects.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    Digest::of(names.join("\n").as_bytes())
 }
 
 /// Kinds whose deletion takes data or other objects with it.

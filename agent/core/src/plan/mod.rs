@@ -5,6 +5,7 @@
 //! delete an object that is not in the inventory it was given.
 
 pub mod compare;
+pub mod desired;
 pub mod drift;
 pub mod fields;
 pub mod fight;

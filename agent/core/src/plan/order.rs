@@ -8,29 +8,26 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ignore::IgnoredFields,
+    desired::{Desired, Prepared},
     marks::{Hook, Management, Marks, is_foundation},
     scope::declared_scope,
-    stamp::applied_digest,
 };
-use crate::model::{Digest, GitId, InventoryEntry, Kind, Manifest, ObjectFault, ObjectKey};
+use crate::model::{Digest, InventoryEntry, Kind, Manifest, ObjectKey};
 
 /// All that a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput<'a> {
-    pub commit: GitId,
-    /// With scopes resolved; keys are unique.
-    pub desired: &'a [Manifest],
-    pub ignored: &'a BTreeMap<ObjectKey, IgnoredFields>,
+    pub desired: &'a Desired,
     pub inventory: &'a BTreeMap<ObjectKey, InventoryEntry>,
     /// Objects that must be sent although their manifest did not change.
     pub drifted: &'a BTreeSet<ObjectKey>,
+    /// Objects whose live annotation asks not to be written.
+    pub left_alone: &'a BTreeSet<ObjectKey>,
 }
 
 /// The steps from here to there, as plain data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    pub commit: GitId,
     /// In order; a stage is healthy before the next one starts. None is empty.
     pub stages: Vec<Stage>,
     /// Desired objects for which nothing is sent.
@@ -73,7 +70,7 @@ pub enum StageName {
 /// One object to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Apply {
-    /// Of the manifest in `desired`.
+    /// The place of the object in [`Desired::objects`].
     pub index: usize,
     pub key: ObjectKey,
     pub why: Why,
@@ -96,25 +93,17 @@ pub enum Why {
     Drifted,
 }
 
-/// Plans one app. Faults are marks that cannot be read; all of them are collected.
-pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<ObjectFault>> {
-    let marks = all_marks(input.desired)?;
-    let stage_names = stage_names(input.desired, &marks);
-    let mut plan = Plan {
-        commit: input.commit,
-        stages: Vec::new(),
-        unchanged: 0,
-        left_alone: Vec::new(),
-        prunes: Vec::new(),
-        kept: Vec::new(),
-    };
+/// Plans one app.
+pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let mut plan = Plan::default();
     let mut stages: BTreeMap<StageName, Vec<Apply>> = BTreeMap::new();
-    for (index, (manifest, marks)) in input.desired.iter().zip(&marks).enumerate() {
-        let Some(stage) = stage_names[index] else {
-            plan.left_alone.push(manifest.key.clone());
+    for (index, one) in input.desired.objects.iter().enumerate() {
+        let stage = one.stage.filter(|_| !input.left_alone.contains(one.key()));
+        let Some(stage) = stage else {
+            plan.left_alone.push(one.key().clone());
             continue;
         };
-        match apply(input, index, manifest, marks) {
+        match apply(input, index, one) {
             Some(apply) => stages.entry(stage).or_default().push(apply),
             None => plan.unchanged += 1,
         }
@@ -127,7 +116,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<ObjectFault>> {
         })
         .collect();
     (plan.prunes, plan.kept) = gone(input);
-    Ok(plan)
+    plan
 }
 
 /// The place of a kind among others: what is needed comes before what needs it.
@@ -164,17 +153,8 @@ fn in_kind_order(key: &ObjectKey) -> (u8, &ObjectKey) {
     (kind_rank(&key.kind()), key)
 }
 
-fn all_marks(desired: &[Manifest]) -> Result<Vec<Marks>, Vec<ObjectFault>> {
-    let mut faults = Vec::new();
-    let marks = desired
-        .iter()
-        .filter_map(|manifest| Marks::of(manifest).map_err(|fault| faults.push(fault)).ok())
-        .collect();
-    if faults.is_empty() { Ok(marks) } else { Err(faults) }
-}
-
 /// The stage of every manifest; `None` for what is not sent.
-fn stage_names(desired: &[Manifest], marks: &[Marks]) -> Vec<Option<StageName>> {
+pub(super) fn stage_names(desired: &[Manifest], marks: &[Marks]) -> Vec<Option<StageName>> {
     let mut names: Vec<Option<StageName>> =
         desired.iter().zip(marks).map(|(manifest, marks)| own_stage(manifest, marks)).collect();
     let first_users = first_users(desired, &names);
@@ -242,13 +222,13 @@ fn first_users<'a>(
     first
 }
 
-fn apply(input: &PlanInput<'_>, index: usize, manifest: &Manifest, marks: &Marks) -> Option<Apply> {
-    let digest = applied_digest(manifest, input.ignored.get(&manifest.key));
+fn apply(input: &PlanInput<'_>, index: usize, one: &Prepared) -> Option<Apply> {
+    let Prepared { manifest, marks, digest, .. } = one;
     let entry = input.inventory.get(&manifest.key);
     let applied = entry.and_then(|entry| entry.applied);
     let only_if_absent = marks.management == Management::IfAbsent;
     let drifted = input.drifted.contains(&manifest.key) && !marks.heal_disabled;
-    let changed = applied != Some(digest) && !(only_if_absent && applied.is_some());
+    let changed = applied != Some(*digest) && !(only_if_absent && applied.is_some());
     let why = match entry {
         None => Why::New,
         Some(_) if changed => Why::Changed,
@@ -263,16 +243,14 @@ fn apply(input: &PlanInput<'_>, index: usize, manifest: &Manifest, marks: &Marks
         only_if_absent,
         wave: marks.wave(),
         keep: marks.keep(),
-        digest,
+        digest: *digest,
     })
 }
 
 /// What Git does not declare any more: to be pruned in reverse order, and to be kept.
 fn gone(input: &PlanInput<'_>) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
-    let desired: BTreeSet<&ObjectKey> =
-        input.desired.iter().map(|manifest| &manifest.key).collect();
-    let (kept, mut prunes): (Vec<_>, Vec<_>) =
-        input.inventory.iter().filter(|(key, _)| !desired.contains(key)).partition(|(_, e)| e.keep);
+    let undeclared = input.inventory.iter().filter(|(key, _)| !input.desired.contains(key));
+    let (kept, mut prunes): (Vec<_>, Vec<_>) = undeclared.partition(|(_, entry)| entry.keep);
     prunes.sort_by_key(|(key, entry)| {
         let stage =
             if is_foundation(key) { StageName::Foundations } else { StageName::Wave(entry.wave) };
@@ -340,7 +318,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::Origin;
+    use crate::{
+        model::{IgnoreRule, Origin},
+        plan::{desired::tests::prepared, stamp::applied_digest},
+    };
 
     fn object(api_version: &str, kind: &str, name: &str, annotations: Value) -> Manifest {
         let mut body = json!({"apiVersion": api_version, "kind": kind,
@@ -376,14 +357,13 @@ mod tests {
         inventory: &BTreeMap<ObjectKey, InventoryEntry>,
         drifted: &[&Manifest],
     ) -> Plan {
+        let keys = |of: &[&Manifest]| of.iter().map(|manifest| manifest.key.clone()).collect();
         plan(&PlanInput {
-            commit: "a".repeat(40).parse().unwrap(),
-            desired,
-            ignored: &BTreeMap::new(),
+            desired: &prepared(desired, &[]),
             inventory,
-            drifted: &drifted.iter().map(|manifest| manifest.key.clone()).collect(),
+            drifted: &keys(drifted),
+            left_alone: &BTreeSet::new(),
         })
-        .unwrap()
     }
 
     #[test]
@@ -513,15 +493,30 @@ mod tests {
     fn a_rule_that_comes_later_has_the_object_sent_again() {
         let map = plain("v1", "ConfigMap", "a");
         let inventory = applied(std::slice::from_ref(&map));
-        let fields = IgnoredFields { pointers: Vec::new(), managers: vec!["keda".to_owned()] };
+        let rule = IgnoreRule {
+            kind: "ConfigMap".to_owned(),
+            managed_fields_managers: vec!["keda".to_owned()],
+            ..IgnoreRule::default()
+        };
         let plan = plan(&PlanInput {
-            commit: "a".repeat(40).parse().unwrap(),
-            desired: std::slice::from_ref(&map),
-            ignored: &BTreeMap::from([(map.key.clone(), fields)]),
+            desired: &prepared(std::slice::from_ref(&map), &[rule]),
             inventory: &inventory,
             drifted: &BTreeSet::new(),
+            left_alone: &BTreeSet::new(),
         });
-        assert_eq!(plan.unwrap().stages[0].applies[0].why, Why::Changed);
+        assert_eq!(plan.stages[0].applies[0].why, Why::Changed);
+    }
+
+    #[test]
+    fn an_object_whose_live_annotation_asks_to_be_left_alone_is_not_sent() {
+        let map = plain("v1", "ConfigMap", "a");
+        let plan = plan(&PlanInput {
+            desired: &prepared(std::slice::from_ref(&map), &[]),
+            inventory: &BTreeMap::new(),
+            drifted: &BTreeSet::new(),
+            left_alone: &BTreeSet::from([map.key.clone()]),
+        });
+        assert_eq!((plan.is_empty(), plan.left_alone), (true, vec![map.key]));
     }
 
     #[test]
@@ -557,18 +552,5 @@ mod tests {
         );
         let inventory = applied(std::slice::from_ref(&theirs));
         assert!(planned(&[theirs], &inventory, &[]).is_empty());
-    }
-
-    #[test]
-    fn every_bad_mark_is_a_fault() {
-        let bad = |name| object("v1", "ConfigMap", name, json!({"leeward.dev/wave": "x"}));
-        let faults = plan(&PlanInput {
-            commit: "a".repeat(40).parse().unwrap(),
-            desired: &[bad("a"), bad("b")],
-            ignored: &BTreeMap::new(),
-            inventory: &BTreeMap::new(),
-            drifted: &BTreeSet::new(),
-        });
-        assert_eq!(faults.unwrap_err().len(), 2);
     }
 }

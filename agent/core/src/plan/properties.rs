@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{drift, guard, ignore, marks, order, ownership, pointer::Pointer, release, stamp};
+use super::{
+    desired::tests::prepared, drift, guard, ignore, marks, order, ownership, pointer::Pointer,
+    release, stamp,
+};
 use crate::model::{IgnoreRule, InventoryEntry, Manifest, ObjectKey, Origin, PruneGuard};
 
 type Inventory = BTreeMap<ObjectKey, InventoryEntry>;
@@ -88,13 +91,11 @@ fn json_value() -> impl Strategy<Value = Value> {
 
 fn planned(desired: &[Manifest], inventory: &Inventory) -> order::Plan {
     order::plan(&order::PlanInput {
-        commit: "b".repeat(40).parse().unwrap(),
-        desired,
-        ignored: &BTreeMap::new(),
+        desired: &prepared(desired, &[]),
         inventory,
         drifted: &BTreeSet::new(),
+        left_alone: &BTreeSet::new(),
     })
-    .unwrap()
 }
 
 /// What the inventory says once every step of a plan has been carried out.

@@ -1,7 +1,8 @@
 //! What a watch and a list say, read line by line and item by item.
 
-use leeward_core::model::{
-    APP_LABEL, ClusterFault, KindVersion, ObjectKey, Sighting, owned_digest,
+use leeward_core::{
+    model::{APP_LABEL, ClusterFault, KindVersion, ObjectKey, Sighting, owned_digest},
+    plan::marks::leaves_alone,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -122,6 +123,7 @@ fn sighting(object: &Value, kind: &KindVersion) -> Option<Sighting> {
         app: app.and_then(Value::as_str).unwrap_or_default().to_owned(),
         fields: owned_digest(object),
         deleting: metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null()),
+        left_alone: leaves_alone(object).is_some(),
     })
 }
 

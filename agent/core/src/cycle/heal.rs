@@ -1,0 +1,186 @@
+//! What to do about each object that drifted.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::view::View;
+use crate::{
+    model::{AppSpec, FieldChange, Heal, InventoryEntry, ObjectKey, Uptime, owned_digest},
+    plan::{desired::Desired, drift, ownership::may_take, release::release},
+};
+
+/// An object that drifted, and in which fields.
+pub type Drifted = (ObjectKey, Vec<FieldChange>);
+
+/// What a drifted object turned out to be, seen live.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Drift {
+    /// Nothing that we decide differs: somebody else's field, or our own write
+    /// seen late. The inventory is to hold this.
+    None(InventoryEntry),
+    /// Nobody drifted from Git; it was never sent as Git has it now.
+    Stale,
+    Real(Vec<FieldChange>),
+    /// It is not ours to write now, and why.
+    LeftAlone(String),
+}
+
+/// Compares a live object that is said to have drifted with what Git wants.
+pub fn judge(
+    app: &str,
+    desired: &Desired,
+    key: &ObjectKey,
+    entry: InventoryEntry,
+    live: Option<&Value>,
+) -> Drift {
+    // What only the inventory has is for the next prune to deal with.
+    let Some(prepared) = desired.get(key) else { return Drift::None(entry) };
+    let manifest = &prepared.manifest;
+    let Some(live) = live else { return Drift::Real(drift::lost(manifest, None)) };
+    if live["metadata"].get("deletionTimestamp").is_some() {
+        // It is on its way out; when it is gone, that is the drift.
+        return Drift::None(entry);
+    }
+    if let Err(refusal) = may_take(live, app) {
+        return Drift::LeftAlone(refusal.to_string());
+    }
+    let uid = live["metadata"]["uid"].as_str().map(str::to_owned);
+    let fields = owned_digest(live);
+    if fields == entry.fields && uid == entry.uid {
+        let as_wanted = entry.applied == Some(prepared.digest);
+        // Our own write, seen late; or a write that a live annotation kept from us.
+        return if as_wanted { Drift::None(entry) } else { Drift::Stale };
+    }
+    let changes = drift::lost(manifest, Some(live));
+    let Some(ignored) = desired.ignored.get(key).filter(|_| !changes.is_empty()) else {
+        // Even when no declared field can be named: what was declared as zero
+        // or empty leaves no trace of its own.
+        return Drift::Real(changes);
+    };
+    let decided = release(manifest, live, Some(ignored)).manifest;
+    let changes = drift::lost(&decided, Some(live));
+    if changes.is_empty() {
+        return Drift::None(InventoryEntry { fields, uid, ..entry });
+    }
+    Drift::Real(changes)
+}
+
+/// What is done about real drift.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remedy {
+    Heal,
+    /// It may not be healed; somebody is to know.
+    Report,
+    /// It may not be healed, and was reported before.
+    Leave,
+    /// Two controllers fight over it: it is taken up again then.
+    HoldBack(Uptime),
+}
+
+/// Decides what is done about the drift of one object; a fight gets its name.
+pub fn remedy(
+    view: &mut View,
+    spec: &AppSpec,
+    desired: &Desired,
+    (key, changes): &Drifted,
+    now: Uptime,
+) -> Remedy {
+    let disabled = desired.get(key).is_some_and(|one| one.marks.heal_disabled);
+    if spec.heal == Heal::Report || disabled {
+        view.drifted.remove(key);
+        return if view.open.insert(key.clone()) { Remedy::Report } else { Remedy::Leave };
+    }
+    let verdict = view.heals.entry(key.clone()).or_default().verdict(now);
+    if verdict.named {
+        let manager = changes.iter().find_map(|change| change.manager.as_deref());
+        view.message = format!("{key} is fought over with {}", manager.unwrap_or("somebody"));
+    }
+    if verdict.wait == Duration::ZERO {
+        return Remedy::Heal;
+    }
+    view.held_back.insert(key.clone(), now + verdict.wait);
+    view.drifted.remove(key);
+    Remedy::HoldBack(now + verdict.wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{APP_LABEL, Digest, Manifest, Origin},
+        plan::desired::tests::prepared,
+    };
+
+    fn map() -> Manifest {
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "v"},
+            "metadata": {"name": "a", "namespace": "shop"}});
+        Manifest::new(body, Origin::default()).unwrap()
+    }
+
+    fn live(annotations: &Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "v"}, "metadata": {
+            "name": "a", "namespace": "shop", "uid": "u", "labels": {APP_LABEL: "shop"},
+            "annotations": annotations,
+            "managedFields": [{"manager": "leeward", "operation": "Apply", "apiVersion": "v1",
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:k": {}}}}]}})
+    }
+
+    fn judged(live: Option<&Value>, applied: Option<Digest>) -> Drift {
+        let desired = prepared(&[map()], &[]);
+        let entry = InventoryEntry {
+            version: "v1".to_owned(),
+            applied: Some(applied.unwrap_or(desired.objects[0].digest)),
+            fields: owned_digest(&self::live(&json!({}))),
+            uid: Some("u".to_owned()),
+            wave: 0,
+            keep: false,
+        };
+        judge("shop", &desired, &map().key, entry, live)
+    }
+
+    #[test]
+    fn our_own_write_seen_late_is_no_drift_and_a_lost_object_is() {
+        assert!(matches!(judged(Some(&live(&json!({}))), None), Drift::None(_)));
+        assert!(matches!(judged(None, None), Drift::Real(_)));
+    }
+
+    #[test]
+    fn an_object_whose_live_annotation_asks_for_it_is_left_alone() {
+        let asks = json!({"kustomize.toolkit.fluxcd.io/reconcile": "disabled"});
+        let Drift::LeftAlone(why) = judged(Some(&live(&asks)), None) else { panic!() };
+        insta::assert_snapshot!(why, @"the live object's annotation kustomize.toolkit.fluxcd.io/reconcile asks to leave it alone");
+    }
+
+    #[test]
+    fn what_was_never_sent_as_git_has_it_now_is_stale() {
+        assert_eq!(judged(Some(&live(&json!({}))), Some(Digest::of(b"old"))), Drift::Stale);
+    }
+
+    #[test]
+    fn drift_that_may_not_be_healed_is_reported_once_and_a_fight_is_held_back() {
+        let desired = prepared(&[map()], &[]);
+        let mut spec: AppSpec = serde_json::from_value(json!({
+            "name": "shop", "path": "", "depends_on": [], "heal": "report",
+            "timeout": { "secs": 1, "nanos": 0 }, "soak": { "secs": 1, "nanos": 0 },
+            "prune": { "max_objects": 1, "max_share": 1.0 }, "ignore_differences": [],
+        }))
+        .unwrap();
+        let mut view = View::default();
+        let drifted = (map().key, Vec::new());
+        let ask = |view: &mut View, spec: &AppSpec| {
+            remedy(view, spec, &desired, &drifted, Uptime::from_secs(60))
+        };
+        assert_eq!(ask(&mut view, &spec), Remedy::Report);
+        assert_eq!(ask(&mut view, &spec), Remedy::Leave);
+        spec.heal = Heal::Always;
+        assert_eq!(ask(&mut view, &spec), Remedy::Heal);
+        for _ in 0..40 {
+            view.heals.entry(map().key).or_default().record(Uptime::from_secs(60));
+        }
+        assert!(matches!(ask(&mut view, &spec), Remedy::HoldBack(_)));
+        assert_eq!(view.message, "ConfigMap shop/a is fought over with somebody");
+    }
+}

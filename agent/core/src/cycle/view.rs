@@ -1,0 +1,186 @@
+//! What one process saw of an app's objects. Lost at a restart, and learned
+//! again from the first lists of the watches.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::step::ApplyCounts;
+use crate::{
+    health::{Health, Verdict},
+    model::{ContentId, ObjectKey, Uptime},
+    plan::{desired::Desired, fight::HealHistory, order::StageName},
+};
+
+/// What was seen of an app's objects, and how far the work on them has come.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Owned objects that differ from what we applied, or are gone.
+    pub drifted: BTreeSet<ObjectKey>,
+    /// Drifted objects that are not there at all.
+    pub gone: BTreeSet<ObjectKey>,
+    /// Drifted objects that are not to be healed, and were reported.
+    pub open: BTreeSet<ObjectKey>,
+    /// Recent heals by object, so that a fight with another controller is named.
+    pub heals: BTreeMap<ObjectKey, HealHistory>,
+    /// Drifted objects that are fought over, and until when they are left for now.
+    pub held_back: BTreeMap<ObjectKey, Uptime>,
+    /// Objects whose live annotation asks us not to write them.
+    pub left_alone: BTreeSet<ObjectKey>,
+    /// The last verdict on every object that can be unhealthy.
+    pub health: BTreeMap<ObjectKey, Health>,
+    /// Objects that changed since their last verdict.
+    pub dirty: BTreeSet<ObjectKey>,
+    /// When the dirty objects are looked at; changes come in bursts.
+    pub look_at: Option<Uptime>,
+    /// The fight that is to be named, in one line; empty when there is none.
+    pub message: String,
+    /// The wanted revision, while it is worked on. Dropped when it is good: an
+    /// idle agent holds no manifests.
+    pub desired: Option<(ContentId, Arc<Desired>)>,
+    /// How far the revision that is being applied has come.
+    pub progress: Progress,
+}
+
+/// How far one pass of applying has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub counts: ApplyCounts,
+    /// The content whose write-ahead inventory is recorded.
+    pub announced: Option<ContentId>,
+    /// Objects whose dry-run needs a namespace or CRD of the same revision.
+    pub unproven: BTreeSet<ObjectKey>,
+    /// Foundations that were applied and are not ready yet, each with the time it was applied.
+    pub foundations: BTreeMap<ObjectKey, Awaited>,
+    /// Objects that are deleted to be made anew, each with the time of its deletion.
+    pub replacing: BTreeMap<ObjectKey, Awaited>,
+    /// Objects whose deletion was asked for, and when.
+    pub deleting: BTreeMap<ObjectKey, Uptime>,
+    /// The stage whose predecessors were seen to be healthy.
+    pub passed: Option<StageName>,
+    /// Before this there is nothing new to see.
+    pub look_again: Option<Uptime>,
+}
+
+/// Something in the cluster that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    pub since: Uptime,
+    /// Why it is not so yet, in one line.
+    pub reason: String,
+}
+
+impl Awaited {
+    pub fn from(since: Uptime) -> Self {
+        Self { since, reason: "the API server works on it".to_owned() }
+    }
+}
+
+impl View {
+    /// Forgets what belonged to the revision that was worked on.
+    pub fn leave_revision(&mut self) {
+        self.desired = None;
+        self.progress = Progress::default();
+    }
+
+    /// An object is as it was applied, as far as anyone knows.
+    pub fn settled(&mut self, key: &ObjectKey) {
+        self.drifted.remove(key);
+        self.gone.remove(key);
+        self.open.remove(key);
+    }
+
+    /// Forgets an object that is no longer owned.
+    pub fn forget(&mut self, key: &ObjectKey) {
+        self.settled(key);
+        self.heals.remove(key);
+        self.held_back.remove(key);
+        self.left_alone.remove(key);
+        self.health.remove(key);
+        self.dirty.remove(key);
+        self.progress.deleting.remove(key);
+        self.progress.unproven.remove(key);
+    }
+
+    /// Takes up fought-over objects again whose time has come, and drops the
+    /// history of fights that are over.
+    pub fn release_held_back(&mut self, now: Uptime) {
+        self.heals.retain(|_, history| !history.is_over(now));
+        let due: Vec<ObjectKey> = self
+            .held_back
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            self.held_back.remove(&key);
+            self.drifted.insert(key);
+        }
+        if self.held_back.is_empty() && self.drifted.is_empty() {
+            self.message.clear();
+        }
+    }
+
+    /// When a fought-over object is taken up again.
+    pub fn next_heal(&self) -> Option<Uptime> {
+        self.held_back.values().copied().min()
+    }
+
+    /// The next look at objects is at `at` or earlier.
+    pub fn look_by(&mut self, at: Uptime) {
+        self.look_at = Some(self.look_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// The wanted revision, if it is at hand.
+    pub fn desired_for(&self, content: &ContentId) -> Option<&Arc<Desired>> {
+        self.desired.as_ref().filter(|(known, _)| known == content).map(|(_, desired)| desired)
+    }
+}
+
+impl Progress {
+    /// Begins the wait for everything anew, once it was said what is late.
+    pub fn wait_on(&mut self, now: Uptime) {
+        for awaited in self.replacing.values_mut().chain(self.foundations.values_mut()) {
+            awaited.since = now;
+        }
+    }
+}
+
+/// Whether nothing about an object needs another look.
+pub fn is_well(health: &Health) -> bool {
+    matches!(health.verdict, Verdict::Healthy | Verdict::Suspended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        let (group, kind) = (String::new(), "ConfigMap".to_owned());
+        ObjectKey { group, kind, namespace: "shop".to_owned(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn a_fight_that_is_over_is_forgotten_and_its_object_taken_up_again() {
+        let mut view = View { message: "a is fought over".to_owned(), ..View::default() };
+        view.heals.entry(key("a")).or_default().record(Uptime::from_secs(1));
+        view.held_back.insert(key("a"), Uptime::from_secs(5));
+        view.release_held_back(Uptime::from_secs(4));
+        assert_eq!((view.heals.len(), view.next_heal()), (1, Some(Uptime::from_secs(5))));
+        view.release_held_back(Uptime::from_secs(100));
+        assert!(view.heals.is_empty() && view.drifted.contains(&key("a")));
+        view.settled(&key("a"));
+        view.release_held_back(Uptime::from_secs(101));
+        assert_eq!(view.message, "");
+    }
+
+    #[test]
+    fn the_earlier_of_two_looks_counts() {
+        let mut view = View::default();
+        view.look_by(Uptime::from_secs(9));
+        view.look_by(Uptime::from_secs(3));
+        view.look_by(Uptime::from_secs(5));
+        assert_eq!(view.look_at, Some(Uptime::from_secs(3)));
+    }
+}

@@ -1,0 +1,59 @@
+//! Deletes what Git no longer declares, if it still is ours.
+
+use futures::StreamExt as _;
+use leeward_core::{
+    model::{ClusterFault, ObjectKey},
+    plan::ownership::may_delete,
+};
+
+use super::super::outside::Means;
+use crate::edge::Cluster;
+
+/// What became of one deletion.
+#[derive(Debug)]
+pub(in crate::reconcile) enum Deletion {
+    Gone,
+    /// It is not ours to delete; it leaves the inventory, with the reason in the log.
+    NotOurs(String),
+    UnderWay,
+    Failed(ClusterFault),
+}
+
+/// Asks for the deletion of each object. One that is on its way out already is
+/// looked at only.
+pub(in crate::reconcile) async fn delete<C: Cluster>(
+    means: &Means<'_, C>,
+    app: &str,
+    due: Vec<(ObjectKey, String)>,
+) -> Vec<(ObjectKey, Deletion)> {
+    let deletions = means.each(due, async |(key, version)| {
+        let deletion = delete_one(means, app, &key, &version).await;
+        (key, deletion)
+    });
+    deletions.collect().await
+}
+
+async fn delete_one<C: Cluster>(
+    means: &Means<'_, C>,
+    app: &str,
+    key: &ObjectKey,
+    version: &str,
+) -> Deletion {
+    let live = match means.get(key, version).await {
+        Ok(Some(live)) => live,
+        // A kind that is not served any more took its objects with it.
+        Ok(None) | Err(ClusterFault::UnknownKind(_)) => return Deletion::Gone,
+        Err(fault) => return Deletion::Failed(fault),
+    };
+    let uid = match may_delete(&live, app) {
+        Ok(uid) => uid,
+        Err(reason) => return Deletion::NotOurs(reason.to_string()),
+    };
+    if live["metadata"].get("deletionTimestamp").is_some() {
+        return Deletion::UnderWay;
+    }
+    match means.delete(key, version, &uid).await {
+        Ok(()) | Err(ClusterFault::NotFound { .. }) => Deletion::UnderWay,
+        Err(fault) => Deletion::Failed(fault),
+    }
+}

@@ -1,0 +1,64 @@
+//! Compares what an app should be with what the cluster has, for `leeward diff`.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt as _;
+use leeward_core::{
+    model::{ClusterFault, ObjectKey},
+    plan::{
+        drift::differs,
+        order::{PlanInput, plan},
+    },
+};
+
+use super::{
+    super::{managed::Inventory, outside::Means},
+    prepare::{Recipe, Undesired, prepare},
+};
+use crate::{control::ObjectDiff, edge::Cluster};
+
+/// Returns every object of one app that differs, is missing, or would be pruned.
+pub(in crate::reconcile) async fn differences<C: Cluster>(
+    means: &Means<'_, C>,
+    recipe: Recipe,
+    inventory: &Inventory,
+    left_alone: &BTreeSet<ObjectKey>,
+) -> Result<Vec<ObjectDiff>, Undesired> {
+    let app = recipe.spec.name.clone();
+    let desired = prepare(means, recipe).await?;
+    let drifted = BTreeSet::new();
+    let plan = plan(&PlanInput { desired: &desired, inventory, drifted: &drifted, left_alone });
+    let declared = desired.objects.iter().filter(|one| !left_alone.contains(one.key()));
+    let read = means.each(declared.enumerate(), async |(at, one)| {
+        (at, one, means.get(one.key(), &one.manifest.version).await)
+    });
+    let mut answers: Vec<_> = read.collect().await;
+    answers.sort_by_key(|(at, ..)| *at);
+    let mut objects = Vec::new();
+    for (_, one, live) in answers {
+        let live = match live {
+            Err(ClusterFault::UnknownKind(_)) => None,
+            live => live?,
+        };
+        let fields = live.as_ref().map_or_else(Vec::new, |live| {
+            differs(&one.manifest, Some(live), desired.ignored.get(one.key()))
+        });
+        if live.is_none() || !fields.is_empty() {
+            objects.push(ObjectDiff {
+                app: app.clone(),
+                object: one.key().to_string(),
+                missing: live.is_none(),
+                surplus: false,
+                fields,
+            });
+        }
+    }
+    objects.extend(plan.prunes.iter().map(|key| ObjectDiff {
+        app: app.clone(),
+        object: key.to_string(),
+        missing: false,
+        surplus: true,
+        fields: Vec::new(),
+    }));
+    Ok(objects)
+}

@@ -1,0 +1,76 @@
+//! Errands: bounded pieces of work on one app that meet the outside.
+//!
+//! An errand is given all that it needs as plain data, decides nothing about
+//! its app, records nothing, and comes back to the loop with what it found. One
+//! that is dropped half way leaves what a power cut leaves.
+
+pub(super) mod confirm;
+pub(super) mod delete;
+pub(super) mod difference;
+pub(super) mod look;
+pub(super) mod preflight;
+pub(super) mod prepare;
+pub(super) mod send;
+pub(super) mod survey;
+pub(super) mod verdicts;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use leeward_core::{
+    cycle::{Drift, Drifted},
+    health::Health,
+    model::{AppName, ClusterFault, ContentId, ObjectKey},
+    plan::{desired::Desired, order::StageName},
+};
+
+use self::{
+    delete::Deletion, look::LookFor, preflight::Preflighted, prepare::Undesired, send::Sent,
+    survey::Surveyed, verdicts::Verdicts,
+};
+
+/// An errand that is back.
+#[derive(Debug)]
+pub(super) enum Back {
+    /// Of one app, in the epoch in which it was sent.
+    App {
+        app: AppName,
+        epoch: u64,
+        outcome: Outcome,
+    },
+    Surveyed(Box<Surveyed>),
+    /// A question was answered, or garbage collected: nothing is left to do.
+    Done,
+}
+
+/// What an errand for an app found out.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Prepared {
+        content: ContentId,
+        result: Result<Arc<Desired>, Undesired>,
+    },
+    Preflighted(Box<Preflighted>),
+    Looked {
+        what: LookFor,
+        keys: Vec<ObjectKey>,
+        result: Result<Vec<(ObjectKey, Health)>, ClusterFault>,
+    },
+    Proved {
+        keys: Vec<ObjectKey>,
+        verdicts: Verdicts,
+    },
+    Sent {
+        stage: StageName,
+        sent: Sent,
+    },
+    /// Drifted objects were sent again.
+    Healed {
+        drifted: Vec<Drifted>,
+        sent: Sent,
+    },
+    Deleted(Vec<(ObjectKey, Deletion)>),
+    Confirmed(Vec<(ObjectKey, Result<Drift, ClusterFault>)>),
+}

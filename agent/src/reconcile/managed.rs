@@ -1,0 +1,133 @@
+//! One app with all that belongs to it: its record, what it owns in the
+//! cluster, what was seen of that, and the errand that is out for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leeward_core::{
+    cycle::{App, Phase, View},
+    health::watches_health,
+    model::{InventoryEntry, ObjectKey, Uptime},
+    plan::{
+        desired::Desired,
+        order::{Plan, PlanInput, plan},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+/// What an app owns, or may own, in the cluster.
+pub(super) type Inventory = BTreeMap<ObjectKey, InventoryEntry>;
+
+/// An errand that has not come back.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    /// In a few words, for people.
+    pub(super) about: &'static str,
+    pub(super) since: Uptime,
+    /// Cancelled when the errand is to make no new request.
+    pub(super) stop: CancellationToken,
+}
+
+/// An app in the loop.
+#[derive(Debug)]
+pub(super) struct Managed {
+    pub(super) app: App,
+    pub(super) inventory: Inventory,
+    pub(super) view: View,
+    /// Why it cannot have its variables.
+    pub(super) wanting: Option<String>,
+    /// At most one.
+    pub(super) errand: Option<UnderWay>,
+    /// Counts the phases; an errand that comes back in a later one is late.
+    pub(super) epoch: u64,
+    /// The journal's ticket that must be on disk before the cluster is changed.
+    pub(super) durable_from: u64,
+}
+
+impl Managed {
+    pub(super) fn new(app: App, inventory: Inventory) -> Self {
+        Self {
+            app,
+            inventory,
+            view: View::default(),
+            wanting: None,
+            errand: None,
+            epoch: 0,
+            durable_from: 0,
+        }
+    }
+
+    /// Plans what is to be sent and pruned; `drifted` is sent although nothing
+    /// of it changed in Git.
+    pub(super) fn plan(&self, desired: &Desired, drifted: &BTreeSet<ObjectKey>) -> Plan {
+        plan(&PlanInput {
+            desired,
+            inventory: &self.inventory,
+            drifted,
+            left_alone: &self.view.left_alone,
+        })
+    }
+
+    pub(super) fn is_rolling_back(&self) -> bool {
+        matches!(self.app.record.phase, Phase::RollingBack { .. })
+    }
+
+    /// Whether a plan is being carried out, whose gates look for themselves.
+    fn is_applying(&self) -> bool {
+        matches!(self.app.record.phase, Phase::Applying { .. } | Phase::RollingBack { .. })
+    }
+
+    /// Whether somebody waits for its health.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.app.record.phase, Phase::Probation { .. } | Phase::Applying { .. })
+    }
+
+    /// When its objects are looked at without any event.
+    pub(super) fn next_look(&self) -> Option<Uptime> {
+        self.view.look_at.filter(|_| !self.is_applying())
+    }
+
+    /// Marks every object that can be unhealthy for a fresh verdict.
+    pub(super) fn look_at_everything(&mut self, now: Uptime) {
+        let watched = self.inventory.keys().filter(|key| watches_health(&key.kind()));
+        let keys: BTreeSet<ObjectKey> = watched.cloned().collect();
+        self.view.health.retain(|key, _| keys.contains(key));
+        self.view.dirty = keys;
+        self.view.look_at = Some(now);
+    }
+
+    /// Draws the conclusions from having entered a phase.
+    pub(super) fn entered_phase(&mut self, now: Uptime) {
+        self.epoch += 1;
+        if let Some(errand) = &self.errand {
+            errand.stop.cancel();
+        }
+        match self.app.record.phase {
+            Phase::Preflight { .. } | Phase::RollingBack { .. } => self.view.leave_revision(),
+            Phase::Probation { .. } => {
+                // All is applied; what drifts from now on is rendered again.
+                self.view.desired = None;
+                self.look_at_everything(now);
+            }
+            Phase::Good | Phase::Failed { .. } => {
+                self.view.leave_revision();
+                self.look_at_everything(now);
+            }
+            Phase::Waiting | Phase::Held { .. } | Phase::Applying { .. } => {}
+        }
+    }
+
+    pub(super) fn owns(&self, key: &ObjectKey) -> bool {
+        self.inventory.contains_key(key)
+    }
+
+    /// Makes an inventory change true in memory.
+    pub(super) fn put(&mut self, key: ObjectKey, entry: Option<InventoryEntry>) {
+        match entry {
+            Some(entry) => drop(self.inventory.insert(key, entry)),
+            None => {
+                self.view.forget(&key);
+                self.inventory.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Takes in errands that are back: what was found becomes true in memory and is
+//! recorded. What an errand concludes counts only if its app has not moved on.
+
+use std::collections::BTreeSet;
+
+use leeward_core::{
+    cycle::{
+        AppEvent, AppHealth, Awaited, Drift, Drifted, FOUNDATION_POLL, Gate, LOOK_AGAIN, Remedy,
+        gate, is_well, remedy,
+    },
+    health::{Health, Verdict, roll_up, watches_health},
+    model::{AppName, ClusterFault, FieldChange, InventoryEntry, ObjectKey},
+    plan::{desired::fault_of, order::StageName},
+    report::{Event, EventKind},
+};
+use serde_json::json;
+
+use super::{
+    errand::{
+        Back, Outcome,
+        delete::Deletion,
+        look::LookFor,
+        preflight::{Preflighted, refused},
+        prepare::Undesired,
+        send::Sent,
+    },
+    reconciler::Reconciler,
+    sightings::{AGAIN_AT_REST, AGAIN_AT_WORK},
+};
+use crate::{edge::Cluster, store::Batch};
+
+impl<C: Cluster + 'static> Reconciler<C> {
+    pub(super) fn back(&mut self, back: Back) {
+        match back {
+            Back::Done => {}
+            Back::Surveyed(surveyed) => self.surveyed(*surveyed),
+            Back::App { app, epoch, outcome } => {
+                let Some(managed) = self.apps.get_mut(&app) else { return };
+                managed.errand = None;
+                let is_late = managed.epoch != epoch;
+                self.outcome(&app, outcome, is_late);
+            }
+        }
+    }
+
+    fn outcome(&mut self, name: &AppName, outcome: Outcome, is_late: bool) {
+        match outcome {
+            Outcome::Prepared { content, result } => match result {
+                Ok(desired) => {
+                    let Some(managed) = self.apps.get_mut(name) else { return };
+                    let wanted = managed.app.record.wanted();
+                    if wanted.is_some_and(|wanted| wanted.content == content) {
+                        managed.view.desired = Some((content, desired));
+                    }
+                }
+                Err(_) if is_late => {}
+                Err(undesired) => self.cannot_prepare(name, undesired),
+            },
+            Outcome::Preflighted(_) if is_late => {}
+            Outcome::Preflighted(done) => self.preflighted(name, *done),
+            Outcome::Looked { keys, .. } if is_late => {
+                if let Some(managed) = self.apps.get_mut(name) {
+                    managed.view.dirty.extend(keys);
+                }
+            }
+            Outcome::Looked { what, keys, result } => self.looked(name, what, keys, result),
+            Outcome::Proved { .. } if is_late => {}
+            Outcome::Proved { keys, mut verdicts } => {
+                let Some(managed) = self.apps.get_mut(name) else { return };
+                managed.view.left_alone.append(&mut verdicts.left_alone);
+                let is_proven = verdicts.obstacle.is_none() && verdicts.unproven.is_empty();
+                if is_proven {
+                    managed.view.progress.unproven.retain(|key| !keys.contains(key));
+                }
+                match verdicts.into_event() {
+                    AppEvent::StageApplied => {}
+                    event => self.take(name, event, Batch::default()),
+                }
+            }
+            Outcome::Sent { stage, sent } => self.sent(name, stage, sent, is_late),
+            Outcome::Healed { drifted, sent } => self.healed(name, &drifted, sent),
+            Outcome::Deleted(deletions) => self.deleted(name, deletions, is_late),
+            Outcome::Confirmed(_) if is_late => {}
+            Outcome::Confirmed(judged) => self.confirmed(name, judged),
+        }
+    }
+
+    /// A revision of which the store lacks a part is fetched again.
+    fn cannot_prepare(&mut self, name: &AppName, undesired: Undesired) {
+        if matches!(undesired, Undesired::Missing) {
+            self.ask_poll(true);
+        }
+        let event = match undesired.into_faults() {
+            Ok(faults) => {
+                let reason = "the files cannot be used".to_owned();
+                AppEvent::ApplyFailed { reason, faults }
+            }
+            Err(message) => AppEvent::Obstacle { message },
+        };
+        self.take(name, event, Batch::default());
+    }
+
+    fn preflighted(&mut self, name: &AppName, done: Preflighted) {
+        let Preflighted { revision, desired, adopted, unproven, left_alone, is_missing, event } =
+            done;
+        if is_missing {
+            self.ask_poll(true);
+        }
+        let foreign: Vec<_> = desired
+            .iter()
+            .flat_map(|desired| &desired.objects)
+            .filter_map(|one| Some((one, self.owner(name, one.key())?)))
+            .map(|(one, owner)| fault_of(&one.manifest, format!("app {owner} owns it")))
+            .collect();
+        let event = if foreign.is_empty() {
+            event
+        } else {
+            refused("an object belongs to another app", foreign)
+        };
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        managed.view.left_alone.extend(left_alone);
+        let epoch = managed.epoch;
+        let cleared = event == AppEvent::Cleared;
+        let adopted = adopted.into_iter().map(|(key, entry)| (name.clone(), key, Some(entry)));
+        let batch = Batch { inventory: adopted.collect(), ..Batch::default() };
+        self.take(name, event, batch);
+        self.watch_inventory();
+        // Only now: a change of phase forgets what belonged to the last one.
+        if let (Some(desired), Some(managed)) = (desired, self.apps.get_mut(name))
+            && (cleared || managed.epoch == epoch)
+        {
+            // What an unknown kind kept from being prepared is prepared anew.
+            let is_whole = desired.unknown.is_empty();
+            managed.view.desired = is_whole.then_some((revision.content, desired));
+            managed.view.progress.unproven = unproven;
+        }
+    }
+
+    fn looked(
+        &mut self,
+        name: &AppName,
+        what: LookFor,
+        keys: Vec<ObjectKey>,
+        result: Result<Vec<(ObjectKey, Health)>, ClusterFault>,
+    ) {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let found = match result {
+            Ok(found) => found,
+            Err(fault) => {
+                managed.view.dirty.extend(keys);
+                managed.view.look_by(now + AGAIN_AT_WORK);
+                let event = AppEvent::Obstacle { message: fault.to_string() };
+                return self.take(name, event, Batch::default());
+            }
+        };
+        if what == LookFor::Foundations {
+            return self.saw_foundations(name, found);
+        }
+        let found = found.into_iter().filter(|(key, _)| managed.inventory.contains_key(key));
+        managed.view.health.extend(found);
+        if managed.view.health.values().any(|health| !is_well(health)) {
+            let again = if managed.is_at_work() { AGAIN_AT_WORK } else { AGAIN_AT_REST };
+            managed.view.look_by(now + again);
+        }
+        let mut sum = roll_up(managed.view.health.iter());
+        let failed = managed.view.health.values().any(|one| one.verdict == Verdict::Failed);
+        self.variables.hide_unknown(&managed.app.record, &mut sum.faults);
+        let health = AppHealth { name: sum.health, failed, faults: sum.faults };
+        let epoch = managed.epoch;
+        self.take(name, AppEvent::Observed(health), Batch::default());
+        let Some(managed) = self.apps.get_mut(name).filter(|one| one.epoch == epoch) else {
+            return;
+        };
+        if let LookFor::Stage(stage) = what {
+            match gate(&managed.view, &keys) {
+                Gate::Open => managed.view.progress.passed = Some(stage),
+                Gate::Shut => managed.view.progress.look_again = Some(now + LOOK_AGAIN),
+                Gate::Failed(event) => self.take(name, event, Batch::default()),
+            }
+        }
+    }
+
+    fn saw_foundations(&mut self, name: &AppName, found: Vec<(ObjectKey, Health)>) {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let progress = &mut managed.view.progress;
+        for (key, health) in found {
+            if health.verdict == Verdict::Healthy {
+                progress.foundations.remove(&key);
+            } else if let Some(awaited) = progress.foundations.get_mut(&key) {
+                awaited.reason = health.reason;
+            }
+        }
+        if !progress.foundations.is_empty() {
+            progress.look_again = Some(now + FOUNDATION_POLL);
+        }
+    }
+
+    /// Records what was sent, whether or not the app has moved on meanwhile.
+    fn record_sent(&mut self, name: &AppName, sent: &Sent, mut batch: Batch) {
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let desired = managed.view.desired.as_ref().map(|(_, desired)| desired.clone());
+        for (apply, applied) in &sent.applied {
+            let key = &apply.key;
+            let counts = &mut managed.view.progress.counts;
+            if applied.created {
+                counts.created += 1;
+            } else {
+                counts.changed += 1;
+            }
+            let version = desired.as_ref().and_then(|desired| desired.get(key));
+            let version = version.map(|one| one.manifest.version.clone());
+            let known = managed.inventory.get(key).map(|entry| entry.version.clone());
+            let Some(version) = version.or(known) else { continue };
+            let entry = InventoryEntry {
+                version,
+                applied: Some(apply.digest),
+                fields: Some(applied.fields),
+                uid: Some(applied.uid.clone()),
+                wave: apply.wave,
+                keep: apply.keep,
+            };
+            managed.view.settled(key);
+            managed.view.progress.replacing.remove(key);
+            if watches_health(&key.kind()) {
+                managed.view.dirty.insert(key.clone());
+            }
+            batch.inventory.push((name.clone(), key.clone(), Some(entry)));
+        }
+        self.record(batch);
+    }
+
+    fn sent(&mut self, name: &AppName, stage: StageName, sent: Sent, is_late: bool) {
+        let now = self.clock.uptime();
+        self.record_sent(name, &sent, Batch::default());
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        if is_late {
+            // Its counts belong to nobody.
+            managed.view.progress.counts = leeward_core::cycle::ApplyCounts::default();
+            return;
+        }
+        if stage == StageName::Foundations {
+            for (apply, _) in &sent.applied {
+                let awaited = Awaited::from(now);
+                managed.view.progress.foundations.insert(apply.key.clone(), awaited);
+            }
+        }
+        let waits = !sent.replacing.is_empty();
+        self.replacing(name, sent.replacing);
+        if sent.applied.is_empty() && waits && sent.verdicts.is_clean() {
+            return;
+        }
+        self.take(name, sent.verdicts.into_event(), Batch::default());
+    }
+
+    /// Remembers which objects are on their way out, to be made anew.
+    fn replacing(&mut self, name: &AppName, leaving: Vec<(ObjectKey, String)>) {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let progress = &mut managed.view.progress;
+        for (key, reason) in leaving {
+            let awaited = progress.replacing.entry(key).or_insert_with(|| Awaited::from(now));
+            awaited.reason = reason;
+            progress.look_again = Some(now + LOOK_AGAIN);
+        }
+    }
+
+    fn deleted(&mut self, name: &AppName, deletions: Vec<(ObjectKey, Deletion)>, is_late: bool) {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let mut batch = Batch::default();
+        let mut obstacle = None;
+        let mut under_way = false;
+        for (key, deletion) in deletions {
+            match deletion {
+                Deletion::Gone => {
+                    managed.view.progress.counts.pruned += 1;
+                    batch.inventory.push((name.clone(), key, None));
+                }
+                Deletion::NotOurs(reason) => {
+                    tracing::warn!(app = %name, object = %key, reason, "Not pruned; it is left alone from now on.");
+                    batch.inventory.push((name.clone(), key, None));
+                }
+                Deletion::UnderWay => {
+                    under_way = true;
+                    managed.view.progress.deleting.entry(key).or_insert(now);
+                }
+                Deletion::Failed(fault) => obstacle = Some(format!("cannot prune {key}: {fault}")),
+            }
+        }
+        if under_way {
+            managed.view.progress.look_again = Some(now + LOOK_AGAIN);
+        }
+        self.record(batch);
+        self.watch_inventory();
+        match obstacle {
+            _ if is_late => {}
+            Some(message) => self.take(name, AppEvent::Obstacle { message }, Batch::default()),
+            None if under_way => {}
+            None => self.take(name, AppEvent::StageApplied, Batch::default()),
+        }
+    }
+
+    /// Sorts confirmed drift by what is to be done about it.
+    fn confirmed(&mut self, name: &AppName, judged: Vec<(ObjectKey, Result<Drift, ClusterFault>)>) {
+        let now = self.clock.uptime();
+        let stamp = self.journal.stamp();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let Some((_, desired)) = managed.view.desired.clone() else { return };
+        let spec = managed.app.record.spec.clone();
+        let mut batch = Batch::default();
+        let (mut to_heal, mut stale, mut obstacle) = (Vec::new(), BTreeSet::new(), None);
+        for (key, drift) in judged {
+            match drift {
+                Ok(Drift::None(entry)) => {
+                    managed.view.settled(&key);
+                    if managed.inventory.get(&key).is_some_and(|known| *known != entry) {
+                        batch.inventory.push((name.clone(), key, Some(entry)));
+                    }
+                }
+                Ok(Drift::Stale) => drop(stale.insert(key)),
+                Ok(Drift::LeftAlone(reason)) => {
+                    tracing::info!(app = %name, object = %key, reason, "An object that drifted is left alone.");
+                    managed.view.settled(&key);
+                    managed.view.left_alone.insert(key);
+                }
+                Ok(Drift::Real(changes)) => {
+                    let drifted = (key, changes);
+                    match remedy(&mut managed.view, &spec, &desired, &drifted, now) {
+                        Remedy::Heal => to_heal.push(drifted),
+                        Remedy::Report => {
+                            let event = drift_event(EventKind::DriftSeen, name, &drifted);
+                            batch.events.push((stamp, event));
+                        }
+                        Remedy::Leave | Remedy::HoldBack(_) => {}
+                    }
+                }
+                Err(fault) => obstacle = Some(fault.to_string()),
+            }
+        }
+        self.record(batch);
+        if !to_heal.is_empty() || !stale.is_empty() {
+            self.put_right(name, to_heal, stale);
+        } else if let Some(message) = obstacle {
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        } else {
+            self.rest_after_healing(name);
+        }
+    }
+
+    fn healed(&mut self, name: &AppName, drifted: &[Drifted], sent: Sent) {
+        let now = self.clock.uptime();
+        let stamp = self.journal.stamp();
+        let put_right: BTreeSet<&ObjectKey> =
+            sent.applied.iter().map(|(apply, _)| &apply.key).collect();
+        let mut batch = Batch::default();
+        let mut objects = 0;
+        for one in drifted.iter().filter(|(key, _)| put_right.contains(key)) {
+            objects += 1;
+            if let Some(managed) = self.apps.get_mut(name) {
+                managed.view.heals.entry(one.0.clone()).or_default().record(now);
+            }
+            self.hooks.metrics.drift_healed(name);
+            batch.events.push((stamp, drift_event(EventKind::DriftHealed, name, one)));
+        }
+        self.record_sent(name, &sent, Batch::default());
+        if objects > 0 {
+            self.take(name, AppEvent::Healed { objects }, batch);
+        }
+        let waits = sent
+            .replacing
+            .first()
+            .map(|(key, why)| format!("{key} is deleted to be made anew: {why}"));
+        if !sent.verdicts.is_clean() {
+            let message = sent.verdicts.as_message();
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        } else if let Some(message) = waits {
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        } else {
+            self.rest_after_healing(name);
+        }
+    }
+
+    /// An app that is at rest again holds no manifests.
+    fn rest_after_healing(&mut self, name: &AppName) {
+        if let Some(managed) = self.apps.get_mut(name).filter(|one| one.view.drifted.is_empty()) {
+            managed.view.desired = None;
+        }
+    }
+}
+
+fn drift_event(kind: EventKind, app: &AppName, (key, changes): &Drifted) -> Event {
+    let fields: &[FieldChange] = changes;
+    Event {
+        kind,
+        subject: Some(app.clone()),
+        data: json!({ "object": key.to_string(), "fields": fields, "count": 1 }),
+    }
+}

@@ -1,0 +1,136 @@
+//! Takes in what the watches saw. Decides nothing: it marks what to look at.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use leeward_core::{
+    health::watches_health,
+    model::{AppName, ClusterFault, Kind, ObjectKey, Seen, Sighting},
+};
+
+use super::reconciler::Reconciler;
+use crate::edge::Cluster;
+
+/// Changes come in bursts; one look serves them all.
+const SETTLE_AT_WORK: Duration = Duration::from_millis(200);
+const SETTLE_AT_REST: Duration = Duration::from_secs(1);
+/// An object that is not healthy is looked at again without an event: its pods
+/// may have begun to crash, which no watched object shows.
+pub(super) const AGAIN_AT_WORK: Duration = Duration::from_secs(1);
+pub(super) const AGAIN_AT_REST: Duration = Duration::from_secs(30);
+
+impl<C: Cluster + 'static> Reconciler<C> {
+    pub(super) fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Present(sighting) => self.see_present(&sighting),
+            Seen::Gone { key } => {
+                for name in self.owners(&key) {
+                    self.mark_gone(&name, &key);
+                }
+            }
+            Seen::Listed { kind, keys } => self.see_list(&kind, &keys),
+            Seen::Lost { kind, fault } => {
+                if matches!(fault, ClusterFault::UnknownKind(_)) {
+                    // A kind that is not served has no objects.
+                    for (name, key) in self.owned_of(&kind) {
+                        self.mark_gone(&name, &key);
+                    }
+                } else {
+                    self.unwatched.insert(kind, fault);
+                }
+            }
+        }
+    }
+
+    /// A list is complete: the API server answers, and what is not in the list is gone.
+    fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>) {
+        self.unwatched.remove(kind);
+        for (name, key) in self.owned_of(kind) {
+            if !keys.contains(&key) {
+                self.mark_gone(&name, &key);
+            }
+        }
+        // Whatever waited for the API server is tried now.
+        for managed in self.apps.values_mut() {
+            managed.app.not_before = None;
+        }
+        if self.apps.values().any(|managed| managed.wanting.is_some()) {
+            self.variables.hasten(self.clock.uptime());
+        }
+    }
+
+    fn see_present(&mut self, sighting: &Sighting) {
+        let key = &sighting.key;
+        let owned = self.apps.get_mut(&sighting.app).filter(|managed| managed.owns(key));
+        let Some(managed) = owned else {
+            // The label says that it is another app's now, or nobody's.
+            for name in self.owners(key) {
+                self.mark_drifted(&name, key);
+            }
+            return;
+        };
+        if sighting.deleting {
+            return;
+        }
+        let entry = &managed.inventory[key];
+        let same = entry.fields == sighting.fields && entry.uid.as_ref() == Some(&sighting.uid);
+        let confirmed = entry.applied.is_some();
+        let view = &mut managed.view;
+        view.gone.remove(key);
+        if sighting.left_alone {
+            view.left_alone.insert(key.clone());
+            view.settled(key);
+        } else if view.left_alone.remove(key) {
+            // It may be written again, and may lack what Git changed meanwhile.
+            view.drifted.insert(key.clone());
+        } else if same {
+            view.settled(key);
+        } else if confirmed {
+            view.drifted.insert(key.clone());
+        }
+        let name = sighting.app.clone();
+        self.mark_dirty(&name, key);
+    }
+
+    fn owners(&self, key: &ObjectKey) -> Vec<AppName> {
+        let owning = self.apps.iter().filter(|(_, managed)| managed.owns(key));
+        owning.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn owned_of(&self, kind: &Kind) -> Vec<(AppName, ObjectKey)> {
+        let mut owned = Vec::new();
+        for (name, managed) in &self.apps {
+            let keys = managed.inventory.keys().filter(|key| key.kind() == *kind);
+            owned.extend(keys.map(|key| (name.clone(), key.clone())));
+        }
+        owned
+    }
+
+    fn mark_drifted(&mut self, name: &AppName, key: &ObjectKey) {
+        if let Some(managed) = self.apps.get_mut(name)
+            && managed.inventory.get(key).is_some_and(|entry| entry.applied.is_some())
+        {
+            managed.view.drifted.insert(key.clone());
+        }
+        self.mark_dirty(name, key);
+    }
+
+    fn mark_gone(&mut self, name: &AppName, key: &ObjectKey) {
+        self.mark_drifted(name, key);
+        if let Some(managed) = self.apps.get_mut(name) {
+            managed.view.left_alone.remove(key);
+            if managed.view.drifted.contains(key) {
+                managed.view.gone.insert(key.clone());
+            }
+        }
+    }
+
+    fn mark_dirty(&mut self, name: &AppName, key: &ObjectKey) {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        if watches_health(&key.kind()) {
+            let settle = if managed.is_at_work() { SETTLE_AT_WORK } else { SETTLE_AT_REST };
+            managed.view.dirty.insert(key.clone());
+            managed.view.look_by(now + settle);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! One app's turn: what is to be done for it now, as far as that can be known
+//! without waiting. Either an errand is sent, or there is a time to look again.
+
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
+
+use leeward_core::{
+    cycle::{App, AppEvent, ApplyStep, Applying, Phase, Work, due, is_well, next_work},
+    health::watches_health,
+    model::{AppName, InventoryEntry, ObjectKey, Revision, Uptime},
+    plan::{desired::fault_of, order::Plan},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    budget::Class,
+    errand::{
+        Back, Outcome,
+        confirm::confirm,
+        delete::delete,
+        look::{Look, LookFor, POD_QUERIES, look},
+        preflight::{Candidate, applies, dry_run, preflight},
+        prepare::{Recipe, Undesired, prepare},
+        send::{Consignment, send},
+    },
+    managed::UnderWay,
+    outside::Means,
+    reconciler::Reconciler,
+};
+use crate::{edge::Cluster, store::Batch};
+
+/// Decisions for one app before the others have their turn.
+const MAX_DECISIONS_IN_A_ROW: usize = 64;
+/// An app with nothing to do is looked at again after this at the latest.
+const NOTHING_TO_DO: Duration = Duration::from_secs(10);
+/// Drifted objects that are confirmed in one go; the rest follows right after.
+const CONFIRMED_AT_ONCE: usize = 256;
+
+/// What a decision about an app led to.
+enum Turn {
+    /// Something was decided; more may follow at once.
+    GoOn,
+    /// An errand is out, or nothing is to be done before this.
+    Until(Option<Uptime>),
+}
+
+impl<C: Cluster + 'static> Reconciler<C> {
+    /// Decides about one app until there is nothing to decide. Returns when to
+    /// look again, if nothing happens before.
+    pub(super) fn turn_to(&mut self, name: &AppName) -> Uptime {
+        let far = self.clock.uptime() + NOTHING_TO_DO;
+        for _ in 0..MAX_DECISIONS_IN_A_ROW {
+            match self.decide(name) {
+                Turn::GoOn => {}
+                Turn::Until(next) => return next.unwrap_or(far).min(far),
+            }
+        }
+        self.clock.uptime()
+    }
+
+    fn decide(&mut self, name: &AppName) -> Turn {
+        let now = self.now();
+        let Some(managed) = self.apps.get_mut(name) else { return Turn::Until(None) };
+        if due(&managed.app, &now).is_some_and(|due| due <= now.uptime) {
+            self.take(name, AppEvent::Tick, Batch::default());
+            // The retry of an obstacle is due, too; the event that ends it comes with the work.
+        }
+        let Some(managed) = self.apps.get_mut(name) else { return Turn::Until(None) };
+        managed.view.release_held_back(now.uptime);
+        if managed.errand.is_some() {
+            return Turn::Until(due(&managed.app, &now).filter(|due| now.uptime < *due));
+        }
+        if managed.next_look().is_some_and(|at| at <= now.uptime) {
+            let keys = keys_to_look_at(managed);
+            return self.look(name, LookFor::Health, keys);
+        }
+        let drifted = !managed.view.drifted.is_empty();
+        let (look, heal) = (managed.next_look(), managed.view.next_heal());
+        let app = &self.apps[name].app;
+        match next_work(app, self.unready(app).as_ref(), drifted, &now) {
+            Work::Wait(due) => Turn::Until([due, look, heal].into_iter().flatten().min()),
+            Work::Know(event) => {
+                self.take(name, event, Batch::default());
+                Turn::GoOn
+            }
+            Work::Preflight => self.begin_preflight(name),
+            Work::Apply => self.apply(name),
+            Work::Heal => self.heal(name),
+        }
+    }
+
+    /// Returns the first app that this one depends on and that is not good at
+    /// what Git wants.
+    fn unready(&self, app: &App) -> Option<AppName> {
+        app.record.spec.depends_on.iter().find(|name| !self.is_settled(name)).cloned()
+    }
+
+    fn is_settled(&self, name: &AppName) -> bool {
+        self.apps.get(name).is_some_and(|managed| {
+            let record = &managed.app.record;
+            let good = record.good.as_ref().map(|good| &good.revision.content);
+            let newest = record.newest.as_ref().map(|newest| &newest.content);
+            record.phase == Phase::Good && good == newest && managed.wanting.is_none()
+        })
+    }
+
+    /// Sends an errand for an app.
+    fn send_for<F>(&mut self, name: &AppName, about: &'static str, class: Class, work: F) -> Turn
+    where
+        F: AsyncFnOnce(Means<'_, C>) -> Outcome + 'static,
+    {
+        let since = self.clock.uptime();
+        let stop = CancellationToken::new();
+        let outside = Rc::clone(&self.outside);
+        let Some(managed) = self.apps.get_mut(name) else { return Turn::Until(None) };
+        let epoch = managed.epoch;
+        managed.errand = Some(UnderWay { about, since, stop: stop.clone() });
+        let app = name.clone();
+        self.send(Box::pin(async move {
+            let outcome = work(outside.means(class, stop)).await;
+            Back::App { app, epoch, outcome }
+        }));
+        Turn::Until(None)
+    }
+
+    /// Has objects looked at.
+    fn look(&mut self, name: &AppName, what: LookFor, keys: BTreeSet<ObjectKey>) -> Turn {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return Turn::Until(None) };
+        let record = &managed.app.record;
+        let candidate = match &record.phase {
+            Phase::Applying { target } | Phase::Probation { target } => Some(target.commit),
+            _ => None,
+        };
+        let newest = record.newest.as_ref();
+        let rolled_back = newest.is_some_and(|newest| record.is_bad(&newest.content));
+        let unblock = (!managed.app.is_paused(now)).then_some(rolled_back);
+        managed.view.look_at = None;
+        let version = |entry: &InventoryEntry| entry.version.clone();
+        let owned =
+            keys.iter().filter_map(|key| Some((key.clone(), version(managed.inventory.get(key)?))));
+        let order = Look { app: name.clone(), keys: owned.collect(), candidate, unblock };
+        let class = Class::of(order.keys.len());
+        let keys: Vec<ObjectKey> = keys.into_iter().collect();
+        self.send_for(name, "looks at its objects", class, async move |means| {
+            let result = look(&means, &order).await;
+            Outcome::Looked { what, keys, result }
+        })
+    }
+
+    /// Everything that a revision of an app is rendered from.
+    pub(super) fn recipe(&self, name: &AppName, revision: &Revision) -> Result<Recipe, Undesired> {
+        let managed = &self.apps[name];
+        Ok(Recipe {
+            spec: managed.app.record.spec.clone(),
+            revision: revision.clone(),
+            source: self.config.source.clone(),
+            sops: self.config.sops.clone(),
+            secrets: self.variables.secrets_of(revision)?,
+        })
+    }
+
+    fn obstacle(&mut self, name: &AppName, undesired: Undesired) -> Turn {
+        let message = undesired.into_message();
+        self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        Turn::GoOn
+    }
+
+    fn begin_preflight(&mut self, name: &AppName) -> Turn {
+        let record = &self.apps[name].app.record;
+        let Phase::Preflight { target } = record.phase.clone() else { return Turn::Until(None) };
+        let is_approved = record.approved.as_ref() == Some(&target.content);
+        let approved = record.approved_set.filter(|_| is_approved);
+        let recipe = match self.recipe(name, &target) {
+            Ok(recipe) => recipe,
+            Err(undesired) => return self.obstacle(name, undesired),
+        };
+        let managed = &self.apps[name];
+        let candidate = Candidate {
+            recipe,
+            desired: managed.view.desired_for(&target.content).cloned(),
+            inventory: managed.inventory.clone(),
+            left_alone: managed.view.left_alone.clone(),
+            approved,
+        };
+        self.send_for(name, "examines the candidate", Class::Short, async move |means| {
+            Outcome::Preflighted(Box::new(preflight(&means, candidate).await))
+        })
+    }
+
+    /// Has the wanted revision rendered, when it is not at hand.
+    fn prepare(&mut self, name: &AppName, revision: &Revision) -> Turn {
+        let recipe = match self.recipe(name, revision) {
+            Ok(recipe) => recipe,
+            Err(undesired) => return self.obstacle(name, undesired),
+        };
+        let content = revision.content.clone();
+        self.send_for(name, "renders its revision", Class::Short, async move |means| {
+            let result = prepare(&means, recipe).await;
+            Outcome::Prepared { content, result }
+        })
+    }
+
+    /// Carries out the next step of the plan for the wanted revision.
+    fn apply(&mut self, name: &AppName) -> Turn {
+        let now = self.clock.uptime();
+        let managed = &self.apps[name];
+        let Some(wanted) = managed.app.record.wanted().cloned() else { return Turn::Until(None) };
+        let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
+            return self.prepare(name, &wanted);
+        };
+        // What somebody deleted meanwhile is made again: later stages may need it.
+        let plan = managed.plan(&desired, &managed.view.gone);
+        if managed.view.progress.announced.as_ref() != Some(&wanted.content) {
+            return self.write_ahead(name, &wanted, &plan);
+        }
+        let managed = &self.apps[name];
+        let applying = Applying {
+            desired: &desired,
+            plan: &plan,
+            view: &managed.view,
+            inventory: &managed.inventory,
+            rolling_back: managed.is_rolling_back(),
+        };
+        let step = applying.next_step(now);
+        let changes_cluster = matches!(step, ApplyStep::Send(..) | ApplyStep::Delete(_));
+        if changes_cluster && !self.journal.is_written(managed.durable_from) {
+            // The end of the write wakes the loop.
+            return Turn::Until(None);
+        }
+        match step {
+            ApplyStep::Wait(until) => Turn::Until(Some(until)),
+            ApplyStep::Know(event) => {
+                if let Some(managed) = self.apps.get_mut(name) {
+                    managed.view.progress.wait_on(now);
+                }
+                self.take(name, event, Batch::default());
+                Turn::GoOn
+            }
+            ApplyStep::AwaitFoundations(keys) => {
+                self.look(name, LookFor::Foundations, keys.into_iter().collect())
+            }
+            ApplyStep::LookBefore(stage, keys) => {
+                self.look(name, LookFor::Stage(stage), keys.into_iter().collect())
+            }
+            ApplyStep::Prove(keys) => {
+                let inventory = managed.inventory.clone();
+                let class = Class::of(keys.len());
+                self.send_for(
+                    name,
+                    "examines what its foundations hold up",
+                    class,
+                    async move |means| {
+                        let verdicts = dry_run(&means, &desired, &inventory, &keys).await;
+                        Outcome::Proved { keys, verdicts }
+                    },
+                )
+            }
+            ApplyStep::Send(stage, applies) => {
+                let class = Class::of(applies.len());
+                let replacing = managed.view.progress.replacing.keys().cloned().collect();
+                let consignment =
+                    Consignment::new(desired, vec![applies], &managed.inventory, replacing);
+                self.send_for(name, "applies", class, async move |means| Outcome::Sent {
+                    stage,
+                    sent: send(&means, &consignment).await,
+                })
+            }
+            ApplyStep::Delete(due) => {
+                let (class, app) = (Class::of(due.len()), name.clone());
+                self.send_for(name, "prunes", class, async move |means| {
+                    Outcome::Deleted(delete(&means, &app, due).await)
+                })
+            }
+        }
+    }
+
+    /// `inventory := old ∪ new`, on disk before the first object is sent: what
+    /// we may have created can never be orphaned. An object that is about to
+    /// change loses its digest, so that after a power cut nobody believes that
+    /// it still is what it was.
+    fn write_ahead(&mut self, name: &AppName, wanted: &Revision, plan: &Plan) -> Turn {
+        let managed = &self.apps[name];
+        let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
+            return Turn::Until(None);
+        };
+        let foreign: Vec<_> = applies(plan)
+            .filter_map(|apply| Some((apply, self.owner(name, &apply.key)?)))
+            .map(|(apply, owner)| {
+                fault_of(&desired.objects[apply.index].manifest, format!("app {owner} owns it"))
+            })
+            .collect();
+        if !foreign.is_empty() {
+            let reason = "an object belongs to another app".to_owned();
+            self.take(name, AppEvent::ApplyFailed { reason, faults: foreign }, Batch::default());
+            return Turn::GoOn;
+        }
+        let mut batch = Batch::default();
+        for apply in applies(plan) {
+            let before = managed.inventory.get(&apply.key);
+            let entry = InventoryEntry {
+                version: desired.objects[apply.index].manifest.version.clone(),
+                applied: None,
+                fields: before.and_then(|entry| entry.fields),
+                uid: before.and_then(|entry| entry.uid.clone()),
+                wave: apply.wave,
+                keep: apply.keep,
+            };
+            if before != Some(&entry) {
+                batch.inventory.push((name.clone(), apply.key.clone(), Some(entry)));
+            }
+        }
+        self.record(batch);
+        self.watch_inventory();
+        if let Some(managed) = self.apps.get_mut(name) {
+            managed.view.progress.announced = Some(wanted.content.clone());
+        }
+        Turn::GoOn
+    }
+
+    /// Returns the other app of ours that owns an object.
+    pub(super) fn owner(&self, name: &AppName, key: &ObjectKey) -> Option<&AppName> {
+        let mut others = self.apps.iter().filter(|(other, _)| *other != name);
+        others.find(|(_, managed)| managed.owns(key)).map(|(other, _)| other)
+    }
+
+    /// Confirms drift against the live objects; what is real is put right after that.
+    fn heal(&mut self, name: &AppName) -> Turn {
+        let managed = &self.apps[name];
+        let Some(wanted) = managed.app.record.wanted().cloned() else {
+            if let Some(managed) = self.apps.get_mut(name) {
+                managed.view.drifted.clear();
+            }
+            return Turn::GoOn;
+        };
+        let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
+            return self.prepare(name, &wanted);
+        };
+        let drifted = managed.view.drifted.iter().take(CONFIRMED_AT_ONCE);
+        let drifted: Vec<(ObjectKey, InventoryEntry)> = drifted
+            .filter_map(|key| Some((key.clone(), managed.inventory.get(key)?.clone())))
+            .collect();
+        let app = name.clone();
+        self.send_for(name, "confirms drift", Class::Short, async move |means| {
+            Outcome::Confirmed(confirm(&means, &app, &desired, drifted).await)
+        })
+    }
+
+    /// Has drifted objects sent again.
+    pub(super) fn put_right(
+        &mut self,
+        name: &AppName,
+        drifted: Vec<leeward_core::cycle::Drifted>,
+        stale: BTreeSet<ObjectKey>,
+    ) {
+        let managed = &self.apps[name];
+        let Some((_, desired)) = managed.view.desired.clone() else { return };
+        let mut keys: BTreeSet<ObjectKey> = drifted.iter().map(|(key, _)| key.clone()).collect();
+        keys.extend(stale);
+        let mut plan = managed.plan(&desired, &keys);
+        plan.stages
+            .iter_mut()
+            .for_each(|stage| stage.applies.retain(|one| keys.contains(&one.key)));
+        let groups = plan.stages.into_iter().map(|stage| stage.applies);
+        let groups: Vec<_> = groups.filter(|group| !group.is_empty()).collect();
+        let replacing = managed.view.progress.replacing.keys().cloned().collect();
+        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing);
+        let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
+            Outcome::Healed { drifted, sent: send(&means, &consignment).await }
+        });
+    }
+}
+
+/// What changed, and some of what was not well.
+fn keys_to_look_at(managed: &mut super::managed::Managed) -> BTreeSet<ObjectKey> {
+    let view = &mut managed.view;
+    let mut keys = std::mem::take(&mut view.dirty);
+    let unwell = view.health.iter().filter(|(_, health)| !is_well(health));
+    keys.extend(unwell.map(|(key, _)| key.clone()).take(POD_QUERIES * 2));
+    keys.retain(|key| watches_health(&key.kind()));
+    keys
+}
