@@ -311,7 +311,7 @@ impl<C: Cluster> Reconciler<C> {
                 };
                 if until <= self.clock.uptime() {
                     let message = format!("{} is not ready: {reason}", manifest.key);
-                    verdicts.obstacle = Some(ClusterFault::Unreachable { message });
+                    verdicts.obstacle = Some(ClusterFault::NotReady { message });
                     return;
                 }
                 tokio::time::sleep(FOUNDATION_POLL).await;
@@ -353,7 +353,7 @@ async fn apply_or_replace<C: Cluster>(
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     let message = format!("{} is to be replaced, but its deletion does not end", manifest.key);
-    Err(ClusterFault::Unreachable { message })
+    Err(ClusterFault::NotReady { message })
 }
 
 fn failed(undesired: Undesired) -> AppEvent {

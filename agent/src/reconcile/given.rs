@@ -178,7 +178,9 @@ impl<C: Cluster> Reconciler<C> {
             };
             let answer =
                 answer.map(|live| live.map_or(Given::Absent, |live| Given::of(&key, live)));
-            if let Err(fault @ ClusterFault::Unreachable { .. }) = &answer {
+            if let Err(fault) = &answer
+                && fault.is_api_server()
+            {
                 silent = Some(fault.clone());
             }
             read.insert(key, answer);

@@ -15,6 +15,7 @@ mod preflight;
 mod prune;
 mod reconciler;
 mod record;
+mod sight;
 mod source;
 mod status;
 pub mod stored;

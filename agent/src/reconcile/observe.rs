@@ -44,7 +44,7 @@ impl<C: Cluster> Reconciler<C> {
                 }
             }
             Seen::Listed { kind, keys } => {
-                self.cluster_fault = None;
+                self.sight.listed(&kind);
                 for (name, key) in self.owned_of(&kind) {
                     if !keys.contains(&key) {
                         self.mark_gone(&name, &key);
@@ -64,9 +64,8 @@ impl<C: Cluster> Reconciler<C> {
                     for (name, key) in self.owned_of(&kind) {
                         self.mark_gone(&name, &key);
                     }
-                } else {
-                    self.cluster_fault = Some(fault.to_string());
                 }
+                self.sight.lost(kind, &fault);
             }
         }
     }

@@ -258,9 +258,12 @@ impl Verdicts {
     pub(super) fn judge(&mut self, manifest: &Manifest, fault: ClusterFault, desired: &Desired) {
         let message = fault.to_string();
         match fault {
-            ClusterFault::Unreachable { .. } | ClusterFault::Conflict { .. } => {
-                self.obstacle = Some(fault);
-            }
+            ClusterFault::Unreachable { .. }
+            | ClusterFault::Unavailable { .. }
+            | ClusterFault::Webhook { .. }
+            | ClusterFault::NotReady { .. }
+            | ClusterFault::Unreadable { .. }
+            | ClusterFault::Conflict { .. } => self.obstacle = Some(fault),
             ClusterFault::UnknownKind(_) | ClusterFault::NotFound { .. } => {
                 if desired.brings_what_it_needs(&manifest.key) {
                     self.unproven.insert(manifest.key.clone());

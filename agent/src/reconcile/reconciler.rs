@@ -22,6 +22,7 @@ use super::{
     apply::Progress,
     given::GivenVariables,
     poller::{Ask, PollOutcome},
+    sight::Sight,
     status::{LinkView, STATE_EVERY},
     view::View,
 };
@@ -116,8 +117,8 @@ pub struct Reconciler<C> {
     pub(super) wall_floor: Timestamp,
     /// Why the last write to the store failed.
     pub(super) store_fault: Option<String>,
-    /// Why the API server could not be seen, by the watches.
-    pub(super) cluster_fault: Option<String>,
+    /// Which kinds, or the whole API server, cannot be seen.
+    pub(super) sight: Sight,
     pub(super) watched: BTreeSet<KindVersion>,
     /// What apps take variables from.
     pub(super) given: GivenVariables,
@@ -147,7 +148,7 @@ impl<C: Cluster> Reconciler<C> {
             boot: number,
             wall_floor: store.wall_floor()?.unwrap_or(Timestamp::UNIX_EPOCH),
             store_fault: None,
-            cluster_fault: None,
+            sight: Sight::default(),
             watched: BTreeSet::new(),
             given: GivenVariables::default(),
             reported_state: None,
@@ -383,6 +384,7 @@ impl<C: Cluster> Reconciler<C> {
             .collect();
         if kinds != self.watched {
             self.cluster.watch(kinds.clone());
+            self.sight.keep(&kinds);
             self.watched = kinds;
         }
     }
