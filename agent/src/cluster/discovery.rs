@@ -85,7 +85,10 @@ impl Discovery {
         }
         if self.is_due(kind, Instant::now()) {
             if let Err(fault) = self.refresh(transport, kind).await {
-                self.table().failed = Some((Instant::now(), fault.clone()));
+                // One API group in trouble says nothing of the others.
+                if fault.is_api_server() {
+                    self.table().failed = Some((Instant::now(), fault.clone()));
+                }
                 return Err(fault);
             }
             self.table().asked.insert(path::group_version(kind), Instant::now());
@@ -173,7 +176,7 @@ impl Discovery {
             self.refresh_whole(transport).await?;
         }
         if self.known(kind).is_none()
-            && let Some(list) = ask(transport, &path::group_version(kind)).await?
+            && let Some(list) = ask(transport, &path::group_version(kind), kind).await?
         {
             let resources = parse_one_by_one(&list, kind);
             self.table().resources.extend(resources);
@@ -182,8 +185,9 @@ impl Discovery {
     }
 
     async fn refresh_whole(&self, transport: &Transport) -> Result<(), ClusterFault> {
-        let (core, groups) =
-            futures::future::try_join(ask(transport, "/api"), ask(transport, "/apis")).await?;
+        let all = super::kind_of_inquiry();
+        let questions = (ask(transport, "/api", &all), ask(transport, "/apis", &all));
+        let (core, groups) = futures::future::try_join(questions.0, questions.1).await?;
         let core = core.as_deref().and_then(parse_aggregated);
         let groups = groups.as_deref().and_then(parse_aggregated);
         let mut table = self.table();
@@ -198,13 +202,17 @@ impl Discovery {
     }
 }
 
-/// The document at `path`; `None` when there is none.
-async fn ask(transport: &Transport, path: &str) -> Result<Option<bytes::Bytes>, ClusterFault> {
+/// Reads the document at `path`, which is about `kind`; `None` when there is none.
+async fn ask(
+    transport: &Transport,
+    path: &str,
+    kind: &KindVersion,
+) -> Result<Option<bytes::Bytes>, ClusterFault> {
     let answer = transport.call(&Call::get(path.to_owned(), ACCEPT)).await?;
     match answer.code {
         200 => Ok(Some(answer.body)),
         404 | 406 => Ok(None),
-        code => Err(fault::classify(code, &answer.body, &super::kind_of_inquiry())),
+        code => Err(fault::classify(code, &answer.body, kind)),
     }
 }
 

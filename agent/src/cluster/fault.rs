@@ -1,6 +1,8 @@
 //! What an answer of the API server means for us: whose fault it is, said
 //! briefly and without the values of Secrets.
 
+mod webhook;
+
 use std::error::Error;
 
 use leeward_core::model::{ClusterFault, KindVersion};
@@ -43,7 +45,8 @@ pub(super) fn classify(code: u16, body: &[u8], kind: &KindVersion) -> ClusterFau
     classify_object(code, body, kind, is_secret)
 }
 
-/// The same; of what `is_secret` no value is repeated, whatever its kind.
+/// Like `classify`; with `is_secret`, the message never repeats a value,
+/// whatever the kind.
 pub(super) fn classify_object(
     code: u16,
     body: &[u8],
@@ -59,6 +62,11 @@ pub(super) fn classify_object(
         });
     let from_api = status.kind == "Status";
     let raw = status.message.as_str();
+    if matches!(code, 429 | 500..)
+        && let Some(fault) = webhook::blamed(code, raw, is_secret)
+    {
+        return fault;
+    }
     let message = say(code, &status, is_secret);
     match code {
         401 => ClusterFault::Forbidden { message },
@@ -70,9 +78,13 @@ pub(super) fn classify_object(
         }
         404 => ClusterFault::NotFound { message },
         409 | 410 => ClusterFault::Conflict { message },
-        408 | 429 => ClusterFault::Unreachable { message },
+        408 | 429 => ClusterFault::Unavailable { message },
         422 if is_immutable(raw) => ClusterFault::Immutable { message },
-        500.. if !blames_the_manifest(raw) => ClusterFault::Unreachable { message },
+        503 if !from_api && is_from_aggregator(raw, kind) => {
+            let message = format!("the API group {} is not ready: {message}", kind.kind.group);
+            ClusterFault::NotReady { message }
+        }
+        500.. if !blames_the_manifest(raw) => ClusterFault::Unavailable { message },
         _ => ClusterFault::Invalid { message },
     }
 }
@@ -85,7 +97,7 @@ fn classify_forbidden(raw: &str, message: String) -> ClusterFault {
     let reason = raw.split_once(FORBIDDEN).map(|(_, reason)| reason);
     if raw.contains("not yet ready to handle request") {
         // Admission plugins say so while the API server starts.
-        ClusterFault::Unreachable { message }
+        ClusterFault::Unavailable { message }
     } else if raw.contains("is being terminated")
         || raw.contains("error looking up service account")
     {
@@ -110,12 +122,27 @@ fn is_immutable(raw: &str) -> bool {
         || (raw.contains("updates to ") && raw.contains(" are forbidden"))
 }
 
-/// Server-side apply answers 500 to a body that does not fit the schema:
-/// unknown fields, wrong types, repeated list keys.
+/// Server-side apply answers 500 to a body that does not fit the schema
+/// (unknown fields, wrong types, repeated list keys), and to one that is larger
+/// than etcd takes or than its client sends.
 fn blames_the_manifest(raw: &str) -> bool {
     ["failed to create typed patch object", "failed to convert new object"]
         .iter()
         .any(|start| raw.starts_with(start))
+        || is_too_large(raw)
+}
+
+fn is_too_large(raw: &str) -> bool {
+    raw.contains("etcdserver: request is too large")
+        || raw.contains("trying to send message larger than max")
+}
+
+/// The aggregator answers for a group whose own API server is away, in plain
+/// text and in one of these two ways. The core group is never aggregated.
+fn is_from_aggregator(raw: &str, kind: &KindVersion) -> bool {
+    let said = raw.trim_end();
+    !kind.kind.group.is_empty()
+        && (said == "service unavailable" || said.starts_with("error trying to reach service"))
 }
 
 fn say(code: u16, status: &Status, is_secret: bool) -> String {
@@ -149,7 +176,8 @@ fn say_of_secret(status: &Status) -> String {
         || raw.contains("is immutable when `immutable` is set")
         || raw.contains("\" is forbidden: User \"")
         || raw.contains("exceeded quota")
-        || raw.contains("is being terminated");
+        || raw.contains("is being terminated")
+        || is_too_large(raw);
     if names_fields_only && !raw.contains("Invalid value") {
         return shorten(without_preamble(raw));
     }
@@ -164,9 +192,6 @@ fn say_of_secret(status: &Status) -> String {
     }
     if let Some((webhook, _)) = raw.split_once(" denied the request") {
         return shorten(&format!("{webhook} denied the request"));
-    }
-    if raw.contains("failed calling webhook") {
-        return "an admission webhook cannot be called".to_owned();
     }
     let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
     let fields: Vec<_> = causes
@@ -211,206 +236,4 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use leeward_core::model::Kind;
-    use serde_json::json;
-
-    use super::*;
-
-    fn answer_about(kind: &str, code: u16, reason: &str, message: &str) -> ClusterFault {
-        let body = json!({"kind": "Status", "code": code, "reason": reason, "message": message});
-        raw_answer_about(kind, code, body.to_string().as_bytes())
-    }
-
-    fn raw_answer_about(kind: &str, code: u16, body: &[u8]) -> ClusterFault {
-        let kind = KindVersion { kind: Kind::new("", kind), version: "v1".into() };
-        classify(code, body, &kind)
-    }
-
-    fn name(fault: &ClusterFault) -> &'static str {
-        match fault {
-            ClusterFault::Unreachable { .. } => "unreachable",
-            ClusterFault::Forbidden { .. } => "forbidden",
-            ClusterFault::UnknownKind(_) => "unknown kind",
-            ClusterFault::NotFound { .. } => "not found",
-            ClusterFault::Conflict { .. } => "conflict",
-            ClusterFault::Immutable { .. } => "immutable",
-            ClusterFault::Invalid { .. } => "invalid",
-        }
-    }
-
-    /// In the words of the API server.
-    const ANSWERS: [(u16, &str); 29] = [
-        (400, "strict decoding error: unknown field \"spec.foo\""),
-        (400, "metadata.managedFields must be nil"),
-        (401, "Unauthorized"),
-        (
-            403,
-            "pods \"web\" is forbidden: User \"leeward\" cannot patch resource \"pods\" in API group \"\" in the namespace \"shop\"",
-        ),
-        (
-            403,
-            "clusterroles.rbac.authorization.k8s.io \"x\" is forbidden: user \"leeward\" (groups=[\"a\"]) is attempting to grant RBAC permissions not currently held",
-        ),
-        (
-            403,
-            "pods \"web\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1",
-        ),
-        (
-            403,
-            "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false",
-        ),
-        (
-            403,
-            "configmaps \"web\" is forbidden: unable to create new content in namespace shop because it is being terminated",
-        ),
-        (
-            403,
-            "pods \"web\" is forbidden: error looking up service account shop/default: serviceaccount \"default\" not found",
-        ),
-        (403, "pods \"web\" is forbidden: not yet ready to handle request"),
-        (403, "admission webhook \"policy.example.com\" denied the request: no"),
-        (404, "namespaces \"shop\" not found"),
-        (404, "the server could not find the requested resource"),
-        (409, "Operation cannot be fulfilled on pods \"web\": the object has been modified"),
-        (409, "Precondition failed: UID in precondition: 1, UID in object meta: 2"),
-        (410, "The provided continue parameter is too old"),
-        (
-            422,
-            "Deployment.apps \"web\" is invalid: spec.selector: Invalid value: {}: field is immutable",
-        ),
-        (
-            422,
-            "StatefulSet.apps \"web\" is invalid: spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden",
-        ),
-        (
-            422,
-            "Pod \"web\" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`",
-        ),
-        (
-            422,
-            "Service \"web\" is invalid: spec.clusterIPs[0]: Invalid value: [\"10.0.0.1\"]: may not change once set",
-        ),
-        (422, "RoleBinding \"web\" is invalid: roleRef: Invalid value: {}: cannot change roleRef"),
-        (
-            422,
-            "Deployment.apps \"web\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0",
-        ),
-        (429, "the server has received too many requests"),
-        (
-            500,
-            "failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema",
-        ),
-        (500, "failed to convert new object (/web; apps/v1, Kind=Deployment) to proper version: x"),
-        (500, "Internal error occurred: failed calling webhook \"x\": connection refused"),
-        (500, "etcdserver: request timed out"),
-        (503, "apiserver not ready"),
-        (504, "Timeout: request did not complete within requested timeout"),
-    ];
-
-    #[test]
-    fn every_answer_blames_the_right_one() {
-        let said: Vec<_> = ANSWERS
-            .iter()
-            .map(|(code, message)| {
-                let fault = answer_about("ConfigMap", *code, "", message);
-                let start: String = message.chars().take(72).collect();
-                format!("{:12} {code} {start}", name(&fault))
-            })
-            .collect();
-        insta::assert_snapshot!(said.join("\n"), @r#"
-        invalid      400 strict decoding error: unknown field "spec.foo"
-        invalid      400 metadata.managedFields must be nil
-        forbidden    401 Unauthorized
-        forbidden    403 pods "web" is forbidden: User "leeward" cannot patch resource "pods" in 
-        forbidden    403 clusterroles.rbac.authorization.k8s.io "x" is forbidden: user "leeward" 
-        invalid      403 pods "web" is forbidden: exceeded quota: small, requested: pods=1, used:
-        invalid      403 pods "web" is forbidden: violates PodSecurity "restricted:latest": allow
-        conflict     403 configmaps "web" is forbidden: unable to create new content in namespace
-        conflict     403 pods "web" is forbidden: error looking up service account shop/default: 
-        unreachable  403 pods "web" is forbidden: not yet ready to handle request
-        invalid      403 admission webhook "policy.example.com" denied the request: no
-        not found    404 namespaces "shop" not found
-        unknown kind 404 the server could not find the requested resource
-        conflict     409 Operation cannot be fulfilled on pods "web": the object has been modifie
-        conflict     409 Precondition failed: UID in precondition: 1, UID in object meta: 2
-        conflict     410 The provided continue parameter is too old
-        immutable    422 Deployment.apps "web" is invalid: spec.selector: Invalid value: {}: fiel
-        immutable    422 StatefulSet.apps "web" is invalid: spec: Forbidden: updates to statefuls
-        immutable    422 Pod "web" is invalid: spec: Forbidden: pod updates may not change fields
-        immutable    422 Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["10.0.0.1"
-        immutable    422 RoleBinding "web" is invalid: roleRef: Invalid value: {}: cannot change 
-        invalid      422 Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must
-        unreachable  429 the server has received too many requests
-        invalid      500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): .s
-        invalid      500 failed to convert new object (/web; apps/v1, Kind=Deployment) to proper 
-        unreachable  500 Internal error occurred: failed calling webhook "x": connection refused
-        unreachable  500 etcdserver: request timed out
-        unreachable  503 apiserver not ready
-        unreachable  504 Timeout: request did not complete within requested timeout
-        "#);
-    }
-
-    #[test]
-    fn a_plain_404_says_that_the_kind_is_not_served() {
-        let fault = raw_answer_about("Foo", 404, b"404 page not found\n");
-        assert_eq!(name(&fault), "unknown kind");
-    }
-
-    #[test]
-    fn a_proxy_that_answers_in_html_is_an_api_server_out_of_reach() {
-        let fault = raw_answer_about("Foo", 502, b"<html>\n<b>Bad gateway</b></html>");
-        assert_eq!(
-            fault.to_string(),
-            "the API server cannot be reached: <html> <b>Bad gateway</b></html>"
-        );
-    }
-
-    #[test]
-    fn messages_about_secrets_never_hold_their_values() {
-        let invalid = json!({"kind": "Status", "reason": "Invalid",
-            "message": "Secret \"web\" is invalid: data[p]: Invalid value: \"hunter2\": too short",
-            "details": {"causes": [{"field": "data[p]", "reason": "FieldValueInvalid", "message": "Invalid value: \"hunter2\""}]}});
-        let said = [
-            raw_answer_about("Secret", 422, invalid.to_string().as_bytes()),
-            answer_about("Secret", 500, "", "failed to create typed patch object (shop/web; /v1, Kind=Secret): .stringData.p: expected string, got &value.valueUnstructured{Value:\"hunter2\"}"),
-            answer_about("Secret", 500, "", "failed to convert new object (/a; /v1, Kind=Secret) to proper version: illegal base64 data at input byte 0"),
-            answer_about("Secret", 500, "", "failed to create typed patch object (/a; /v1, Kind=Secret): .daat: field not declared in schema"),
-            answer_about("Secret", 400, "", "admission webhook \"p.example.com\" denied the request: hunter2 is weak"),
-            answer_about("Secret", 500, "InternalError", "Internal error occurred: failed calling webhook \"p\": hunter2"),
-            answer_about("Secret", 404, "NotFound", "namespaces \"shop\" not found"),
-        ]
-        .map(|fault| format!("{}: {fault}", name(&fault)))
-        .join("\n");
-        assert!(!said.contains("hunter2"), "{said}");
-        insta::assert_snapshot!(said, @r#"
-        invalid: Invalid: data[p] (FieldValueInvalid)
-        invalid: .stringData.p: expected string
-        invalid: illegal base64 in `data`
-        invalid: .daat: field not declared in schema
-        invalid: admission webhook "p.example.com" denied the request
-        unreachable: the API server cannot be reached: an admission webhook cannot be called
-        not found: namespaces "shop" not found
-        "#);
-    }
-
-    #[test]
-    fn messages_about_other_secret_objects_do_not_hold_values_either() {
-        let kind = KindVersion { kind: Kind::new("", "Service"), version: "v1".into() };
-        let body = json!({"kind": "Status", "reason": "Invalid",
-            "message": "Service \"web\" is invalid: spec.ports[0].name: Invalid value: \"hunter2!\": no",
-            "details": {"causes": [{"field": "spec.ports[0].name", "reason": "FieldValueInvalid"}]}});
-        let said = |is_secret| {
-            classify_object(422, body.to_string().as_bytes(), &kind, is_secret).to_string()
-        };
-        assert!(said(false).contains("hunter2"));
-        assert_eq!(said(true), "Invalid: spec.ports[0].name (FieldValueInvalid)");
-    }
-
-    #[test]
-    fn long_messages_are_cut_to_one_line() {
-        let said = shorten(&"a\n".repeat(10_000));
-        assert_eq!(said.chars().count(), MAX_MESSAGE + 1);
-        assert!(!said.contains('\n'));
-    }
-}
+mod tests;

@@ -186,8 +186,8 @@ impl LeaseHolder {
         let answer = self.inner.transport.call(&Call::get(self.address(), JSON)).await?;
         match answer.code {
             404 => Ok(None),
-            200 => parse(&answer.body).map(Some).ok_or_else(|| ClusterFault::Unreachable {
-                message: "the lease cannot be read".to_owned(),
+            200 => parse(&answer.body).map(Some).ok_or_else(|| ClusterFault::Unreadable {
+                message: "the lease is not JSON".to_owned(),
             }),
             code => Err(fault::classify(code, &answer.body, &kind())),
         }

@@ -107,7 +107,7 @@ impl Objects<'_> {
             }
         }
         let message = format!("more than {} objects of kind {}", PAGE * MAX_PAGES, kind.kind);
-        Err(ClusterFault::Invalid { message })
+        Err(ClusterFault::Unreadable { message })
     }
 
     pub(super) async fn delete(
@@ -138,7 +138,7 @@ impl Objects<'_> {
         self.ask_about(call, kind, kind.kind.group.is_empty() && kind.kind.kind == "Secret").await
     }
 
-    /// The same; of a secret object a fault repeats no value.
+    /// Like `ask`; with `is_secret`, a fault repeats no value of the object.
     async fn ask_about(
         &self,
         call: &Call,
@@ -186,12 +186,10 @@ struct PageMeta {
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ClusterFault> {
     serde_json::from_slice(body).map_err(|error| {
         // The cause may quote the body; its place says enough.
-        let message = format!(
-            "the answer is not the JSON that was asked for (line {}, column {})",
-            error.line(),
-            error.column()
-        );
-        ClusterFault::Unreachable { message }
+        let (line, column) = (error.line(), error.column());
+        let message =
+            format!("it is not the JSON that was asked for (line {line}, column {column})");
+        ClusterFault::Unreadable { message }
     })
 }
 
@@ -256,7 +254,7 @@ mod tests {
         let answer = Answer { code: 200, body: Bytes::from_static(b"{\"data\": hunter2}") };
         insta::assert_snapshot!(
             read_applied(&answer).unwrap_err(),
-            @"the API server cannot be reached: the answer is not the JSON that was asked for (line 1, column 10)"
+            @"the answer of the API server cannot be read: it is not the JSON that was asked for (line 1, column 10)"
         );
     }
 }

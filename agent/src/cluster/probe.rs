@@ -102,7 +102,7 @@ impl Kubernetes {
         if !answer.is_success() {
             return Err(fault::classify(answer.code, &answer.body, &super::kind_of_inquiry()));
         }
-        serde_json::from_slice(&answer.body).map_err(|_| ClusterFault::Unreachable {
+        serde_json::from_slice(&answer.body).map_err(|_| ClusterFault::Unreadable {
             message: format!("the answer to {} is not JSON", call.target),
         })
     }

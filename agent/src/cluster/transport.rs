@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::{Timestamp, fmt::rfc2822};
 use kube::client::Body;
 use leeward_core::model::ClusterFault;
@@ -179,7 +179,7 @@ impl Transport {
         let body = Limited::new(response.into_body(), MAX_ANSWER)
             .collect()
             .await
-            .map_err(|error| ClusterFault::Unreachable { message: fault::chain(&*error) })?
+            .map_err(|error| cut_off(&*error))?
             .to_bytes();
         Ok((Answer { code, body }, wait))
     }
@@ -279,6 +279,15 @@ async fn bounded<T>(
         let message = format!("no answer within {} s", TIMEOUT.as_secs());
         Err(ClusterFault::Unreachable { message })
     })
+}
+
+/// Why a body could not be read to its end.
+fn cut_off(error: &(dyn std::error::Error + 'static)) -> ClusterFault {
+    if error.is::<LengthLimitError>() {
+        let message = format!("it has more than {} MiB", MAX_ANSWER / 1024 / 1024);
+        return ClusterFault::Unreadable { message };
+    }
+    unreachable(error)
 }
 
 fn unreachable(error: &(dyn std::error::Error + 'static)) -> ClusterFault {

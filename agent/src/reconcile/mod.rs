@@ -27,6 +27,7 @@ mod outside;
 mod poller;
 mod reconciler;
 mod returned;
+mod sight;
 mod sightings;
 mod source;
 mod status;

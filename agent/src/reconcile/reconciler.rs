@@ -13,7 +13,7 @@ use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use leeward_core::{
     cycle::{App, AppEvent, Effect, Now, step},
-    model::{AppName, ClusterFault, Kind, KindVersion, Seen, StatusDocument, Uptime},
+    model::{AppName, KindVersion, Seen, StatusDocument, Uptime},
     report::{Delivery, Event, EventKind},
 };
 use serde_json::json;
@@ -27,6 +27,7 @@ use super::{
     managed::Managed,
     outside::Outside,
     poller::{Ask, PollOutcome},
+    sight::Sight,
     source::SourceView,
     status::{Published, STATE_EVERY},
     variables::ClusterVariables,
@@ -130,8 +131,8 @@ pub struct Reconciler<C> {
     pub(super) variables: ClusterVariables,
     pub(super) journal: Journal,
     pub(super) published: Published,
-    /// Kinds whose objects cannot be watched now, and why.
-    pub(super) unwatched: BTreeMap<Kind, ClusterFault>,
+    /// Which kinds, or the whole API server, cannot be seen.
+    pub(super) sight: Sight,
     watched: BTreeSet<KindVersion>,
     errands: FuturesUnordered<LocalBoxFuture<'static, Back>>,
 }
@@ -180,7 +181,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             source: SourceView::new(store.source()?, clock.wall()),
             variables: ClusterVariables::default(),
             published: Published::default(),
-            unwatched: BTreeMap::new(),
+            sight: Sight::default(),
             watched: BTreeSet::new(),
             errands: FuturesUnordered::new(),
             outside: Rc::new(Outside {
@@ -378,7 +379,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             .map(|(key, entry)| KindVersion { kind: key.kind(), version: entry.version.clone() })
             .collect();
         if kinds != self.watched {
-            self.unwatched.retain(|kind, _| kinds.iter().any(|wanted| wanted.kind == *kind));
+            self.sight.keep(&kinds);
             self.outside.cluster.watch(kinds.clone());
             self.watched = kinds;
         }

@@ -34,16 +34,15 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     for (name, key) in self.owned_of(&kind) {
                         self.mark_gone(&name, &key);
                     }
-                } else {
-                    self.unwatched.insert(kind, fault);
                 }
+                self.sight.lost(kind, &fault);
             }
         }
     }
 
     /// A list is complete: the API server answers, and what is not in the list is gone.
     fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>) {
-        self.unwatched.remove(kind);
+        self.sight.listed(kind);
         for (name, key) in self.owned_of(kind) {
             if !keys.contains(&key) {
                 self.mark_gone(&name, &key);

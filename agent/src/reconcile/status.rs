@@ -13,7 +13,7 @@ use leeward_core::{
     report::Delivery,
 };
 
-use super::reconciler::Reconciler;
+use super::{reconciler::Reconciler, sight::Sight};
 use crate::{
     config::{Config, Reference},
     edge::Cluster,
@@ -63,7 +63,7 @@ pub(super) struct Facts<'a> {
     pub(super) outbox: OutboxStatus,
     pub(super) store: StoreStatus,
     pub(super) store_fault: Option<&'a str>,
-    pub(super) cluster_fault: Option<&'a str>,
+    pub(super) sight: &'a Sight,
     pub(super) delivery: &'a Delivery,
 }
 
@@ -97,8 +97,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn document(&self) -> StatusDocument {
         let store = &self.outside.store;
         let store_fault = self.journal.fault();
-        let mut unwatched = self.unwatched.values();
-        let cluster_fault = unwatched.next().map(ToString::to_string);
         let facts = Facts {
             config: &self.settings.config,
             version: &self.settings.version,
@@ -111,7 +109,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             outbox: store.outbox_status().unwrap_or_default(),
             store: store_status(store, &self.settings.config),
             store_fault: store_fault.as_deref(),
-            cluster_fault: cluster_fault.as_deref(),
+            sight: &self.sight,
             delivery: &self.channels.delivery.borrow(),
         };
         let apps = self.apps.values().map(|managed| AppFacts {
@@ -335,9 +333,14 @@ fn why(facts: &Facts<'_>, apps: &[AppFacts<'_>]) -> Vec<Blocker> {
         let hint = "make room on the disk of store.path, or raise store.max_size";
         blockers.push(agent("store", fault, hint, None));
     }
-    if let Some(fault) = facts.cluster_fault {
+    if let Some(fault) = facts.sight.api_server() {
         let hint = "`leeward check` walks the way to the API server; workloads run on meanwhile";
         blockers.push(agent("api_server", fault, hint, None));
+    }
+    for (kind, fault) in facts.sight.kinds() {
+        let hint = "drift and health of this kind are not seen meanwhile; `leeward check` names \
+                    what the role lacks";
+        blockers.push(agent("watch", &format!("{kind}: {fault}"), hint, None));
     }
     if let Some(source) = facts.source {
         for fault in &source.faults {

@@ -9,6 +9,7 @@ use leeward_core::{
 
 use super::{
     commands::HISTORY,
+    sight::Sight,
     status::{AppFacts, Facts, LinkView, document, store_status},
 };
 use crate::{
@@ -45,7 +46,7 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
         outbox: store.outbox_status()?,
         store: store_status(&store, config),
         store_fault: None,
-        cluster_fault: None,
+        sight: &Sight::default(),
         delivery: &Delivery::default(),
     };
     let apps: Vec<AppFacts<'_>> = apps

@@ -69,7 +69,7 @@ impl SimCluster {
     ) -> Result<T, ClusterFault> {
         match self.fate().await? {
             Fate::Works => self.handle.with(act),
-            Fate::Fails => Err(unreachable("the API server answered 500")),
+            Fate::Fails => Err(ClusterFault::Unavailable { message: "status 500".to_owned() }),
             Fate::Lies => {
                 // Whatever came of it, nobody here learns it.
                 drop(self.handle.with(act));

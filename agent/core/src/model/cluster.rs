@@ -21,9 +21,26 @@ pub struct KindVersion {
 /// Why the API server did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterFault {
-    /// No answer, or one that blames nobody's manifest (timeout, 429, 5xx): try again later.
+    /// There was no answer at all: no connection, a failed TLS handshake, a
+    /// timeout, or an answer that was cut off.
     #[error("the API server cannot be reached: {message}")]
     Unreachable { message: String },
+    /// The API server answered that it cannot do it now: it is overloaded
+    /// (429), starting, or has trouble of its own or with etcd (5xx).
+    #[error("the API server cannot do it now: {message}")]
+    Unavailable { message: String },
+    /// The API server asked one webhook, for admission or for conversion, and
+    /// got no usable answer. Objects that this webhook has no part in are fine.
+    #[error("the webhook {name} cannot be called: {message}")]
+    Webhook { name: String, message: String },
+    /// One object, or one API group behind an aggregated API server, is not in
+    /// the state that is waited for. The message names it: `Namespace shop is
+    /// not ready: …`.
+    #[error("{message}")]
+    NotReady { message: String },
+    /// An answer came and is of no use: it is not JSON, or it is too large.
+    #[error("the answer of the API server cannot be read: {message}")]
+    Unreadable { message: String },
     /// 401 or 403: our credentials or our role.
     #[error("the API server does not permit it: {message}")]
     Forbidden { message: String },
@@ -45,9 +62,29 @@ pub enum ClusterFault {
 }
 
 impl ClusterFault {
-    /// Whether the same request can succeed later without anyone changing anything.
+    /// Whether the same request can succeed later without anyone changing the
+    /// manifest. Such a fault counts against no revision.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Conflict { .. })
+        match self {
+            Self::Unreachable { .. }
+            | Self::Unavailable { .. }
+            | Self::Webhook { .. }
+            | Self::NotReady { .. }
+            | Self::Unreadable { .. }
+            | Self::Conflict { .. } => true,
+            Self::Forbidden { .. }
+            | Self::UnknownKind(_)
+            | Self::NotFound { .. }
+            | Self::Immutable { .. }
+            | Self::Invalid { .. } => false,
+        }
+    }
+
+    /// Whether the API server as a whole is in trouble, so that any other
+    /// request would fail as well. Only such a fault is shown as the blocker
+    /// `api_server`.
+    pub fn is_api_server(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
     }
 }
 

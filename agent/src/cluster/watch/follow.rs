@@ -242,5 +242,5 @@ impl Follower {
 }
 
 fn unreadable(error: ReadError) -> End {
-    End::Fault(ClusterFault::Unreachable { message: format!("the watch is unreadable: {error}") })
+    End::Fault(ClusterFault::Unreadable { message: format!("in the watch, {error}") })
 }

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(read("ERROR", &status(410)).unwrap().line, Line::Expired);
         assert_eq!(
             read("ERROR", &status(500)).unwrap().line,
-            Line::Refused(ClusterFault::Unreachable { message: "no".into() })
+            Line::Refused(ClusterFault::Unavailable { message: "no".into() })
         );
     }
 

@@ -97,7 +97,9 @@ async fn read<C: Cluster>(
             Some(fault) => Err(ClusterFault::clone(fault)),
             None => means.get(&key, "v1").await,
         };
-        if let Err(fault @ ClusterFault::Unreachable { .. }) = &answer {
+        if let Err(fault) = &answer
+            && fault.is_api_server()
+        {
             silent = Some(fault.clone());
         }
         let answer = answer.map(|live| live.map_or(Given::Absent, |live| Given::of(&key, live)));

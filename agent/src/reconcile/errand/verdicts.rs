@@ -68,8 +68,8 @@ impl Verdicts {
         match fault {
             fault if fault.is_transient() => {
                 // What the API server as a whole cannot do is no object's.
-                let unreachable = matches!(fault, ClusterFault::Unreachable { .. });
-                let named = if unreachable { message } else { format!("{key}: {message}") };
+                let is_general = fault.is_api_server();
+                let named = if is_general { message } else { format!("{key}: {message}") };
                 self.obstacle.get_or_insert(named);
             }
             ClusterFault::UnknownKind(_) | ClusterFault::NotFound { .. } => {
