@@ -90,7 +90,26 @@ const KUSTOMIZE: &[&str] = &[
     "error",
     "files",
     "json",
-    "yaml",
+];
+
+/// Rooms of `leeward-yaml`, in the same order.
+const YAML: &[&str] = &[
+    "tests",
+    "restyle",
+    "emit",
+    "documents",
+    "unique",
+    "set",
+    "edit",
+    "json",
+    "shared",
+    "node",
+    "resolve",
+    "number",
+    "timestamp",
+    "fold",
+    "error",
+    "limits",
     "sort",
 ];
 
@@ -98,6 +117,15 @@ const KUSTOMIZE: &[&str] = &[
 const SOPS: &[&str] = &[
     "tests", "vectors", "seal", "dotenv", "tree", "splice", "verify", "data_key", "format",
     "metadata", "error", "value", "age", "shamir", "rule",
+];
+
+/// Crate → crates of ours that it may depend on.
+const CRATES: &[(&str, &[&str])] = &[
+    ("agent", &["leeward-core", "leeward-kustomize", "leeward-sops", "leeward-yaml"]),
+    ("agent/core", &["leeward-kustomize", "leeward-sops", "leeward-yaml"]),
+    ("agent/kustomize", &["leeward-yaml"]),
+    ("agent/sops", &["leeward-yaml"]),
+    ("agent/yaml", &[]),
 ];
 
 /// Each room may import those behind it.
@@ -194,16 +222,28 @@ fn imports_flow_down_only() {
         Vec::<String>::new()
     );
     assert_eq!(check(&root().join("agent/sops/src"), &ordered(SOPS)), Vec::<String>::new());
+    assert_eq!(check(&root().join("agent/yaml/src"), &ordered(YAML)), Vec::<String>::new());
+}
+
+#[test]
+fn a_crate_stands_only_on_those_below_it() {
+    for (folder, allowed) in CRATES {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let names = manifest.lines().filter_map(|line| line.split(['.', ' ']).next());
+        let ours: Vec<&str> = names.filter(|name| name.starts_with("leeward-")).collect();
+        assert_eq!(ours, *allowed, "{folder}/Cargo.toml");
+    }
 }
 
 #[test]
 fn every_room_is_on_the_map() {
-    let (kustomize, sops) = (ordered(KUSTOMIZE), ordered(SOPS));
-    let all: [(&str, &[_]); 4] = [
+    let (kustomize, sops, yaml) = (ordered(KUSTOMIZE), ordered(SOPS), ordered(YAML));
+    let all: [(&str, &[_]); 5] = [
         ("agent/src", SHELL),
         ("agent/core/src", CORE),
         ("agent/kustomize/src", &kustomize),
         ("agent/sops/src", &sops),
+        ("agent/yaml/src", &yaml),
     ];
     for (source, rules) in all {
         for entry in fs::read_dir(root().join(source)).unwrap() {
@@ -230,7 +270,7 @@ fn no_file_is_two_rooms() {
 #[test]
 fn only_the_diff_of_revisions_starts_a_program() {
     let mut starting = Vec::new();
-    for room in ["src", "core/src", "kustomize/src", "sops/src"] {
+    for room in ["src", "core/src", "kustomize/src", "sops/src", "yaml/src"] {
         let room = root().join("agent").join(room);
         for path in sources(&room) {
             let inside = path.strip_prefix(&room).unwrap();

@@ -2,10 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::{
-    error::{Outcome, Problem},
-    yaml,
-};
+use leeward_yaml as yaml;
+
+use crate::error::{Outcome, Problem};
 
 /// What one build may cost. Whatever the input is, the build ends within these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

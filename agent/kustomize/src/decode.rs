@@ -3,10 +3,9 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use crate::{
-    error::{Outcome, Problem},
-    yaml::{Content, Dialect, Entry, Mark, Node, Resolved},
-};
+use leeward_yaml::{Content, Dialect, Entry, Mark, Node, Resolved};
+
+use crate::error::{Outcome, Problem};
 
 const DIALECT: Dialect = Dialect::Kubernetes;
 

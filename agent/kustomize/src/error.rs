@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::yaml::{self, Mark};
+use leeward_yaml::{self as yaml, Mark};
 
 /// Characters of a name or value that a message repeats.
 const ECHO_MAX: usize = 200;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use leeward_yaml::{Content, Node, Style, Tag};
+
 use crate::{
     error::{Outcome, Problem},
     id::{Gvk, split_api_version},
-    yaml::{Content, Node, Style, Tag},
 };
 
 /// Names in a path. Those of Kubernetes have 12.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leeward_yaml::{Node, Style, Tag};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
@@ -10,7 +12,6 @@ use crate::{
     kustomization::Generator,
     loader::Loader,
     resource::{Behavior, Resource},
-    yaml::{Node, Style, Tag},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

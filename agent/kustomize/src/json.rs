@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
+use leeward_yaml::number;
 use serde_json::Value;
-
-use crate::yaml::number;
 
 /// On one line; with an indentation, in levels of two spaces.
 pub(crate) fn go_json(value: &Value, indent: Option<usize>) -> String {

@@ -31,10 +31,8 @@ mod resmap;
 mod resource;
 mod schema;
 mod select;
-mod sort;
 mod target;
 mod transform;
-pub mod yaml;
 
 pub use budget::Limits;
 pub use error::{BuildError, Place, Problem};

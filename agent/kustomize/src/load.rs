@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
+use leeward_yaml::{self as yaml, Content, Dialect, Documents, Duplicates, Node, edit};
+
 use crate::{
     budget::{Budget, weigh},
     error::{Outcome, Problem, echo},
     resource::{Behavior, Previous, Resource},
     schema::Scopes,
-    yaml::{self, Content, Dialect, Documents, Duplicates, Node, edit},
 };
 
 /// Annotations in which upstream keeps what it knows of an object. Some are

@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, rc::Rc};
 
+use leeward_yaml::{self as yaml, Dialect, Documents, Duplicates, Node};
+
 use crate::{
     budget::Budget,
     error::{Outcome, Problem},
     files::{Files, Found, is_within, join, parent},
     schema::{Schema, Scopes},
-    yaml::{self, Dialect, Documents, Duplicates, Node},
 };
 
 /// Which files a kustomization may read.

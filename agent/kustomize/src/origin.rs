@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::yaml::emit;
+use leeward_yaml::emit;
 
 /// A file that declared an object, or a kustomization or configuration that
 /// generated or transformed it.

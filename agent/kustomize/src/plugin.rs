@@ -4,6 +4,8 @@
 //! Unlike the fields of the kustomization they bring their own field specs:
 //! what they do not name is left alone.
 
+use leeward_yaml::{Node, Style, Tag};
+
 use crate::{
     decode::{PLUGIN, Table},
     error::{Outcome, Problem},
@@ -20,7 +22,6 @@ use crate::{
     resource::Resource,
     select::{Matcher, Selector},
     transform::{self, End, NamespaceTransform, SubjectMode},
-    yaml::{Node, Style, Tag},
 };
 
 /// What the field is for that names the configuration.

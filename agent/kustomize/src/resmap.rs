@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use leeward_yaml::Node;
+
 use crate::{
     budget::Budget,
     error::{Outcome, Problem},
     id::ResId,
     resource::{Behavior, Resource},
-    yaml::Node,
 };
 
 #[derive(Clone, Debug, Default)]

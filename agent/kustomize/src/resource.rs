@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
+use leeward_yaml::Node;
+
 use crate::{
     error::Outcome,
     id::{Gvk, ResId, split_api_version},
     origin::Origin,
     schema::Scopes,
-    yaml::{Node, Scalar, Style, Tag},
 };
 
 /// How what a generator makes meets an object of the same name.
@@ -273,55 +274,4 @@ impl Resource {
 fn text_map(node: Option<&Node>) -> BTreeMap<String, String> {
     let entries = node.map(Node::entries).unwrap_or_default();
     entries.iter().map(|entry| (entry.key.clone(), entry.value.raw().to_owned())).collect()
-}
-
-impl Node {
-    /// Puts a value under a key as upstream's setter does: a null takes the
-    /// key away, and a scalar keeps the quotes of the one that it replaces.
-    pub(crate) fn set_field(&mut self, key: &str, mut value: Node) {
-        if value.is_nothing() {
-            self.remove(key);
-            return;
-        }
-        quote_ambiguous(&mut value);
-        if let Some(old) = self.get(key).and_then(Node::as_scalar) {
-            keep_style(old, &mut value);
-            if let Some(scalar) = value.as_scalar_mut() {
-                scalar.shared = old.shared.written();
-            }
-        }
-        self.put(key, value);
-    }
-
-    /// Replaces a scalar, keeping its quotes.
-    pub(crate) fn set_scalar(&mut self, mut value: Node) {
-        if value.is_nothing() {
-            return;
-        }
-        if let Some(old) = self.as_scalar() {
-            keep_style(old, &mut value);
-        }
-        value.mark = self.mark;
-        *self = value;
-    }
-}
-
-/// What takes the place of a quoted scalar is quoted, and so a text.
-fn keep_style(old: &Scalar, value: &mut Node) {
-    let Some(scalar) = value.as_scalar_mut() else { return };
-    scalar.style = old.style;
-    if old.style != Style::Plain {
-        scalar.tag = Tag::Str;
-    }
-}
-
-/// A text that would read as something else gets quotes.
-pub(crate) fn quote_ambiguous(value: &mut Node) {
-    if let Some(scalar) = value.as_scalar_mut()
-        && scalar.is_text()
-        && scalar.style == Style::Plain
-        && (scalar.tag == Tag::Str || !scalar.stays_text())
-    {
-        scalar.style = Style::Quoted;
-    }
 }

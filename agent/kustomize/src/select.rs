@@ -1,5 +1,6 @@
 //! Which objects a patch or replacement is for.
 
+use leeward_yaml::Node;
 use regex::Regex;
 
 use crate::{
@@ -64,7 +65,7 @@ impl Matcher {
     pub(crate) fn fits_labels_and_annotations(&self, resource: &Resource) -> bool {
         let all = |requirements: &[Requirement], field| {
             let map = resource.node.at(&["metadata", field]);
-            let value = |key: &str| map.and_then(|map| map.get(key)).map(crate::yaml::Node::raw);
+            let value = |key: &str| map.and_then(|map| map.get(key)).map(Node::raw);
             requirements.iter().all(|requirement| requirement.is_met(&value))
         };
         all(&self.labels, "labels") && all(&self.annotations, "annotations")

@@ -12,10 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use leeward_kustomize::{
-    BuildError, LoadRestrictor, Options, Reorder, build,
-    yaml::{Dialect, Documents, Limits},
-};
+use leeward_kustomize::{BuildError, LoadRestrictor, Options, Reorder, build};
+use leeward_yaml::{Dialect, Documents, Limits, emit};
 use serde_json::Value;
 
 /// Cases that do not hold, and why.
@@ -133,9 +131,8 @@ fn read(text: &str) -> Vec<Value> {
 }
 
 fn difference(wanted: &[Value], found: &[Value]) -> String {
-    let text = |values: &[Value]| {
-        values.iter().map(leeward_kustomize::yaml::emit::document).collect::<Vec<_>>().join("---\n")
-    };
+    let text =
+        |values: &[Value]| values.iter().map(emit::document).collect::<Vec<_>>().join("---\n");
     let (wanted, found) = (text(wanted), text(found));
     let (wanted, found): (Vec<_>, Vec<_>) = (wanted.lines().collect(), found.lines().collect());
     let at = wanted.iter().zip(&found).take_while(|(a, b)| a == b).count();

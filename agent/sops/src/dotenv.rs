@@ -1,7 +1,7 @@
 //! Dotenv files: `KEY=value` on each line, and what SOPS wrote of itself as
 //! further lines, its tree folded into their keys.
 
-use leeward_kustomize::yaml::Mark;
+use leeward_yaml::Mark;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 

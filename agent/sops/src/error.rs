@@ -1,6 +1,6 @@
 //! What can be wrong with an encrypted file, and what to do about it.
 
-use leeward_kustomize::yaml::{Mark, YamlError};
+use leeward_yaml::{Mark, YamlError};
 
 use crate::{age::AgeError, value::ValueError};
 

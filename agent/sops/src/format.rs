@@ -4,7 +4,7 @@
 //! says otherwise (`--input-type`, a generator's `settings.conf`), the content
 //! decides. What is none of SOPS is told apart cheaply: most files are.
 
-use leeward_kustomize::yaml::{Content, Dialect, Documents, Limits, Node};
+use leeward_yaml::{Content, Dialect, Documents, Limits, Node};
 
 use crate::{error::Problem, value};
 

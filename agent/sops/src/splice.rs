@@ -1,7 +1,7 @@
 //! Plaintext put where the encrypted values stand, the rest left as it is: so a
 //! message about a decrypted file names the line that people see in theirs.
 
-use leeward_kustomize::yaml::{Content, Dialect, Entry, Mark, Node};
+use leeward_yaml::{Content, Dialect, Entry, Mark, Node};
 use zeroize::Zeroizing;
 
 use crate::{

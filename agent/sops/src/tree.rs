@@ -1,6 +1,6 @@
 //! YAML and JSON: values are found in the tree, opened, and put back into the text.
 
-use leeward_kustomize::yaml::{Content, Dialect, Mark, Node, Resolved, Scalar, Style, Tag};
+use leeward_yaml::{Content, Dialect, Mark, Node, Resolved, Scalar, Style, Tag};
 use zeroize::Zeroizing;
 
 use crate::{

@@ -6,7 +6,8 @@
 
 use std::fmt::Write as _;
 
-use leeward_core::{model::Manifest, render::yaml::emit};
+use leeward_core::model::Manifest;
+use leeward_yaml::emit;
 use serde_json::Value;
 
 use super::{

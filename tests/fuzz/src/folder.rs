@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use leeward_kustomize::{Limits, Options, Reorder, yaml};
+use leeward_kustomize::{Limits, Options, Reorder};
+use leeward_yaml as yaml;
 
 const SEPARATOR: &str = "--- FILE: ";
 

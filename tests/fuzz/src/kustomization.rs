@@ -1,9 +1,7 @@
 //! Kustomizations: a build ends within its limits, and says the same twice.
 
-use leeward_kustomize::{
-    Reorder, build,
-    yaml::{Dialect, Documents, Limits},
-};
+use leeward_kustomize::{Reorder, build};
+use leeward_yaml::{Dialect, Documents, Limits};
 use serde_json::Value;
 
 use crate::folder::{LIMITS, options, parse};

@@ -4,10 +4,8 @@ mod seal;
 
 use std::sync::LazyLock;
 
-use leeward_core::render::yaml::{
-    Content, Dialect, Documents, Limits, Node, Resolved, Style, emit,
-};
 use leeward_sops::{Identities, Opened, is_encrypted, open};
+use leeward_yaml::{Content, Dialect, Documents, Limits, Node, Resolved, Style, emit};
 use serde_json::Value;
 
 use crate::dice::Dice;

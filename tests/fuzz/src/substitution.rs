@@ -1,9 +1,7 @@
 //! Variables: a model of the simple forms, and what holds of all.
 
-use leeward_core::render::{
-    substitute::{OUTPUT_BYTES_MAX, Variables, substitute, substitute_text},
-    yaml::{Dialect, Documents, Limits},
-};
+use leeward_core::render::substitute::{OUTPUT_BYTES_MAX, Variables, substitute, substitute_text};
+use leeward_yaml::{Dialect, Documents, Limits};
 use serde_json::Value;
 
 use crate::dice::Dice;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use leeward_core::render;
-use leeward_kustomize::yaml::{
+use leeward_yaml::{
     Content, Dialect, Documents, Duplicates, Limits, Node, Style, edit, emit, restyle,
 };
 use serde_json::Value;

@@ -1,6 +1,8 @@
 //! Faults as they are found, bounded.
 
-use super::{FileError, RenderError, yaml::Mark};
+use leeward_yaml::Mark;
+
+use super::{FileError, RenderError};
 use crate::model::ObjectFault;
 
 /// Characters of one text of a fault. A manifest can hold names of megabytes,

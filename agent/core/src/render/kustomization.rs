@@ -3,11 +3,11 @@
 use std::{cell::RefCell, collections::BTreeSet};
 
 use leeward_kustomize::{BuildError, Found, Object, Options, ReadError, build};
+use leeward_yaml as yaml;
 
 use super::{
     Around, FileError, Files,
     path::{below, join},
-    yaml,
 };
 
 /// Builds the kustomization in `folder`. `paths` are all files below the root

@@ -30,7 +30,6 @@ pub use sealed::Decrypted;
 pub use tree::{TreeFiles, subtree};
 
 /// The tree that manifests are read into is the kustomizer's, so that both read alike.
-pub use leeward_kustomize::yaml;
 /// The age keys that encrypted files are opened with.
 pub use leeward_sops::{Identities, IdentityError};
 

@@ -4,9 +4,8 @@
 //! Nothing here knows kinds, with one exception: Secrets.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use leeward_yaml::{Content, Dialect, Mark, Node};
 use serde_json::{Map, Value};
-
-use super::yaml::{Content, Dialect, Mark, Node};
 
 /// Metadata that the API server writes. `managedFields` makes it refuse an
 /// apply; a uid or resourceVersion that was copied from a cluster makes the

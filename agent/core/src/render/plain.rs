@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_kustomize::FILE_NAMES;
+use leeward_yaml::{self as yaml, Content, Dialect, Documents, Mark, Node};
 
 use super::{
     APPS_FILE, Files, RenderError, Rendered,
@@ -16,7 +17,6 @@ use super::{
     ignore::IgnoreRules,
     kustomization, object,
     substitute::{SecretValues, Values, substitute_with},
-    yaml::{self, Content, Dialect, Documents, Mark, Node},
 };
 use crate::model::{
     Digest, Kind, Manifest, ObjectFault, ObjectKey, Origin, Variables, format_size,

@@ -9,11 +9,9 @@ use std::{
 };
 
 use leeward_sops::{Identities, Opened};
+use leeward_yaml::{Dialect, Documents, Limits, Node};
 
-use super::{
-    Around, Boundary, FileError, Files, Found,
-    yaml::{Dialect, Documents, Limits, Node},
-};
+use super::{Around, Boundary, FileError, Files, Found};
 
 /// A folder whose encrypted files read as what they were before.
 pub struct Decrypted<'f> {

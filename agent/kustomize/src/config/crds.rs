@@ -1,12 +1,9 @@
 //! CRDs in the form of `crds`: OpenAPI definitions whose fields carry marks.
 
+use leeward_yaml::{Entry, Node};
+
 use super::{Config, Reference, merge_specs};
-use crate::{
-    error::Outcome,
-    fieldspec::FieldSpec,
-    id::Gvk,
-    yaml::{Entry, Node},
-};
+use crate::{error::Outcome, fieldspec::FieldSpec, id::Gvk};
 
 /// Definitions that refer to definitions are followed so far.
 const DEPTH_MAX: usize = 20;
@@ -26,18 +23,15 @@ pub(super) fn read(document: &Node) -> Outcome<Config> {
 }
 
 fn properties(definition: &Node) -> &[Entry] {
-    definition
-        .get_any("Schema")
+    get_any(definition, "Schema")
         .and_then(|schema| schema.get("properties"))
         .map_or(&[], Node::entries)
 }
 
-impl Node {
-    /// The value of a key, whatever its case.
-    fn get_any(&self, key: &str) -> Option<&Node> {
-        let found = self.entries().iter().find(|entry| entry.key.eq_ignore_ascii_case(key));
-        found.map(|entry| &entry.value)
-    }
+/// The value of a key, whatever its case.
+fn get_any<'n>(mapping: &'n Node, key: &str) -> Option<&'n Node> {
+    let found = mapping.entries().iter().find(|entry| entry.key.eq_ignore_ascii_case(key));
+    found.map(|entry| &entry.value)
 }
 
 fn definition(

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use leeward_yaml::{Dialect, Node};
+
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -9,7 +11,6 @@ use crate::{
     json::{go_json, go_json_string},
     resmap::ResMap,
     resource::Resource,
-    yaml::{Dialect, Node},
 };
 
 /// Characters of the suffix.

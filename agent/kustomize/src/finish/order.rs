@@ -1,11 +1,12 @@
 //! The order of the output.
 
+use leeward_yaml::sort::sorted;
+
 use crate::{
     error::{Outcome, Problem},
     id::{FIRST, Gvk, LAST, ResId, rank},
     kustomization::SortOptions,
     resmap::ResMap,
-    sort::sorted,
 };
 
 /// Sorts as the kustomization, or else the caller, wants it.

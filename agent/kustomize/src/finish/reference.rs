@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use leeward_yaml::{Content, Node};
+
 use crate::{
     config::{Config, Reference},
     error::{Outcome, Problem},
@@ -9,7 +11,6 @@ use crate::{
     id::{CLUSTER, Gvk, ResId},
     resmap::ResMap,
     resource::Resource,
-    yaml::{Content, Node},
 };
 
 /// What a reference may mean, as it is now and as it was.

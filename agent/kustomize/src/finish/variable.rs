@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leeward_yaml::{Content, Dialect, Node, Resolved, Scalar, Style, Tag};
+
 use crate::{
     budget::Budget,
     config::Config,
@@ -10,7 +12,6 @@ use crate::{
     kustomization::Variable,
     replacement::{look_up, split},
     resmap::ResMap,
-    yaml::{Content, Dialect, Node, Resolved, Scalar, Style, Tag},
 };
 
 /// Variables that were declared, by name.

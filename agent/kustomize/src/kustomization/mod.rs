@@ -4,6 +4,8 @@ mod parts;
 
 use std::collections::BTreeMap;
 
+use leeward_yaml::{Dialect, Node};
+
 pub(crate) use parts::read_gvk;
 pub(crate) use parts::{
     FieldOptions, Generator, GeneratorOptions, Image, Label, Patch, Replacement, Replica,
@@ -13,7 +15,6 @@ pub(crate) use parts::{
 use crate::{
     decode::{KUSTOMIZATION, Located, Table},
     error::{Outcome, Problem},
-    yaml::{Dialect, Node},
 };
 
 /// Each makes a folder a kustomization; only one may be there.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leeward_yaml::Mark;
+
 use crate::{
     decode::Table,
     error::Outcome,
@@ -9,7 +11,6 @@ use crate::{
     id::{Gvk, ResId, split_api_version},
     resource::MayChange,
     select::Selector,
-    yaml::Mark,
 };
 
 #[derive(Clone, Debug, Default)]

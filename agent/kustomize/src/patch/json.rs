@@ -1,12 +1,13 @@
 //! JSON patches (RFC 6902), with the liberties of the library that upstream
 //! uses: negative indices count from the end.
 
+use leeward_yaml::{self as yaml, Content, Dialect, Entry, Node};
+
 use crate::{
     budget::Budget,
     error::{Outcome, Problem},
     loader::parse,
     resource::Resource,
-    yaml::{self, Content, Dialect, Entry, Node},
 };
 
 /// Operations in order.

@@ -8,11 +8,9 @@ mod list;
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{
-    resource::quote_ambiguous,
-    schema::{Schema, Shape},
-    yaml::{Content, Node, Scalar, Style},
-};
+use leeward_yaml::{Content, Node, Scalar, Style, Tag};
+
+use crate::schema::{Schema, Shape};
 
 type Merged<T> = Result<T, Conflict>;
 
@@ -139,7 +137,7 @@ fn untouched(schema: &Schema, shape: Shape<'_>, dest: Node) -> Outcome {
                 let shape = schema.field(shape, &entry.key);
                 let shape = known_shape(schema, shape, Some(&entry.value), None);
                 if let Some(mut value) = untouched(schema, shape, entry.value).into_node() {
-                    quote_ambiguous(&mut value);
+                    value.quote_ambiguous();
                     entry.value = value;
                     kept.push(entry);
                 }
@@ -225,9 +223,9 @@ fn mappings(schema: &Schema, shape: Shape<'_>, mut dest: Node, mut patch: Node) 
     let keys: BTreeSet<String> =
         dest.entries().iter().chain(patch.entries()).map(|entry| entry.key.clone()).collect();
     for key in keys {
-        let old = dest.get_mut(&key).map(|node| {
-            std::mem::replace(node, Node::scalar("", Style::Plain, crate::yaml::Tag::Str))
-        });
+        let old = dest
+            .get_mut(&key)
+            .map(|node| std::mem::replace(node, Node::scalar("", Style::Plain, Tag::Str)));
         let place = old.as_ref().and_then(Node::as_scalar).map(Scalar::place);
         let new = patch.remove(&key);
         let shape = schema.field(shape, &key);
@@ -238,7 +236,7 @@ fn mappings(schema: &Schema, shape: Shape<'_>, mut dest: Node, mut patch: Node) 
             }
             // Stays as it was, even when it is null.
             Outcome::Kept(mut node) => {
-                quote_ambiguous(&mut node);
+                node.quote_ambiguous();
                 dest.put(&key, node);
             }
             Outcome::Replaced(node) => {

@@ -3,6 +3,8 @@
 mod json;
 mod merge;
 
+use leeward_yaml::{Duplicates, Node};
+
 use crate::{
     error::{Outcome, Problem, echo},
     kustomization::Patch,
@@ -11,7 +13,6 @@ use crate::{
     resmap::ResMap,
     resource::{MayChange, Resource},
     select::{Matcher, Selector},
-    yaml::{Duplicates, Node},
 };
 
 use json::JsonPatch;

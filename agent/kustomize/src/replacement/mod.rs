@@ -4,6 +4,8 @@
 mod path;
 mod structured;
 
+use leeward_yaml::{Content, Node, Style, Tag};
+
 use crate::{
     budget::{Budget, weigh},
     decode::{PLUGIN, Table},
@@ -13,7 +15,6 @@ use crate::{
     loader::Loader,
     resmap::ResMap,
     select::Matcher,
-    yaml::{Content, Node, Style, Tag},
 };
 
 use path::{Make, visit};
@@ -214,7 +215,7 @@ fn set(target: &mut Node, options: Option<&FieldOptions>, value: &Node) -> Resul
 fn write_value(target: &mut Node, value: &Node, text: &str) {
     if let Some(scalar) = target.as_scalar_mut() {
         text.clone_into(&mut scalar.text);
-        scalar.shared = scalar.shared.written();
+        scalar.note_written();
         return;
     }
     let mut value = value.clone();

@@ -1,12 +1,10 @@
 //! Paths of replacements: `spec.containers.[name=web].ports.0.containerPort`.
 
+use leeward_yaml::{Content, Node};
 use regex::Regex;
 
 use super::blank_scalar;
-use crate::{
-    fieldspec::split_path,
-    yaml::{Content, Node},
-};
+use crate::fieldspec::split_path;
 
 /// What is made at the end of a path that leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Replacements within JSON or YAML that is the text of a field.
 
+use leeward_yaml::{Dialect, Documents, Node, edit, restyle};
+
 use super::{
     path::{Make, look_up, visit},
     write_value,
@@ -8,7 +10,6 @@ use crate::{
     budget::{Budget, weigh},
     error::{Outcome, Problem},
     json::go_json,
-    yaml::{Dialect, Documents, Node, edit, restyle},
 };
 
 /// Writes behind the first scalar on the path that holds a document. Whether

@@ -1,7 +1,8 @@
 //! An OpenAPI document that a kustomization brings.
 
+use leeward_yaml::{Content, Dialect, Node};
+
 use super::{Definition, Field, MergeList, Schema, Scopes};
-use crate::yaml::{Content, Dialect, Node};
 
 const DEFINITIONS: &str = "#/definitions/";
 const TYPES: &str = "x-kubernetes-group-version-kind";

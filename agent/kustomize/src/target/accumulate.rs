@@ -3,6 +3,8 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use leeward_yaml::Duplicates;
+
 use crate::{
     config::Config,
     decode::Located,
@@ -17,7 +19,6 @@ use crate::{
     resmap::ResMap,
     resource::Resource,
     schema::{BUILTIN_VERSION, parse_custom},
-    yaml::Duplicates,
 };
 
 /// What has come together so far.

@@ -5,6 +5,7 @@ mod pipeline;
 
 use std::{cell::RefCell, rc::Rc};
 
+use leeward_yaml::{Dialect, emit};
 use serde_json::Value;
 
 use crate::{
@@ -20,7 +21,6 @@ use crate::{
     resource::Resource,
     schema::Scopes,
     transform,
-    yaml::{Dialect, emit},
 };
 
 use accumulate::{Accumulator, Target};

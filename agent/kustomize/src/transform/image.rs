@@ -1,5 +1,6 @@
 //! Names, tags and digests of images.
 
+use leeward_yaml::{Content, Node};
 use regex::Regex;
 
 use super::set_scalar;
@@ -8,7 +9,6 @@ use crate::{
     fieldspec::{Create, FieldSpec, apply_all},
     kustomization::Image,
     resmap::ResMap,
-    yaml::{Content, Node},
 };
 
 /// Lists of containers are changed wherever they are.

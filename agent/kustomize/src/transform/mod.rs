@@ -8,13 +8,14 @@ pub(crate) use namespace::{NamespaceTransform, SubjectMode, namespace};
 
 use std::collections::BTreeMap;
 
+use leeward_yaml::{Node, Style, Tag};
+
 use crate::{
     error::{Outcome, Problem},
     fieldspec::{Create, FieldSpec, apply_all},
     id::Gvk,
     kustomization::Replica,
     resmap::ResMap,
-    yaml::{Node, Style, Tag},
 };
 
 const NAME: &str = "metadata/name";

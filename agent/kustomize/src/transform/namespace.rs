@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use leeward_yaml::{Node, Style, Tag};
+
 use super::{not, set_scalar};
 use crate::{
     error::{Outcome, Problem},
@@ -9,7 +11,6 @@ use crate::{
     id::ResId,
     resmap::ResMap,
     resource::Resource,
-    yaml::{Node, Style, Tag},
 };
 
 /// Which subjects of role bindings follow.

@@ -290,7 +290,7 @@ proptest! {
         let read: Vec<String> = documents
             .iter()
             .flat_map(|node| node.entries().iter())
-            .map(|entry| entry.value.text(leeward_kustomize::yaml::Dialect::Kubernetes).unwrap().to_owned())
+            .map(|entry| entry.value.text(leeward_yaml::Dialect::Kubernetes).unwrap().to_owned())
             .collect();
         let expected: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
         prop_assert_eq!(read, expected);

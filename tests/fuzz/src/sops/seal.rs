@@ -6,7 +6,7 @@ use aes_gcm::{
     aes::Aes256,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use leeward_core::render::yaml::{Content, Dialect, Documents, Node, Resolved, emit};
+use leeward_yaml::{Content, Dialect, Documents, Node, Resolved, emit};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha512};
 

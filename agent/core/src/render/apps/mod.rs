@@ -9,6 +9,8 @@ mod variables;
 
 use std::time::Duration;
 
+use leeward_yaml::{Content, Dialect, Documents, Mark, Node};
+
 use reader::Reader;
 
 use super::{
@@ -17,7 +19,6 @@ use super::{
     object::is_dns_label,
     path::below,
     plain::{Limits, ignore_rules, is_hidden},
-    yaml::{Content, Dialect, Documents, Mark, Node},
 };
 use crate::model::{AppName, AppSpec, Heal, IgnoreRule, PruneGuard};
 

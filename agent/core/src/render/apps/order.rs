@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Declared, Reader};
-use crate::{model::AppSpec, render::yaml::Mark};
+use leeward_yaml::Mark;
+
+use crate::model::AppSpec;
 
 /// Each app after those that it depends on, otherwise in the order of the
 /// file. Unknown names and cycles are faults.

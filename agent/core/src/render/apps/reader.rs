@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use leeward_yaml::{Content, Dialect, Entry, Mark, Node, Resolved};
+
 use crate::{
     model::parse_duration,
     render::{
         faults::{Faults, Place},
         object::must_be,
-        yaml::{Content, Dialect, Entry, Mark, Node, Resolved},
     },
 };
 

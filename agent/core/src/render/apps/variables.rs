@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    super::{
-        object::is_dns_label,
-        yaml::{Content, Node},
-    },
-    reader::Reader,
-};
+use leeward_yaml::{Content, Node};
+
+use super::{super::object::is_dns_label, reader::Reader};
 use crate::model::{VALUE_BYTES_MAX, VARIABLES_MAX, VariableKind, VariableSource, Variables};
 
 /// Flux's key for variables out of the cluster.

@@ -13,13 +13,13 @@ mod secret;
 
 use std::collections::BTreeSet;
 
+use leeward_yaml::{self as yaml, Dialect, Documents, emit};
 use serde_json::{Value, json};
 
 pub use self::{
     given::{Given, Taken, taken},
     secret::SecretValues,
 };
-use super::yaml::{self, Dialect, Documents, emit};
 pub use crate::model::Variables;
 use crate::model::{Digest, VariableSource};
 

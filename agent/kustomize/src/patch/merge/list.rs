@@ -4,11 +4,10 @@
 //! its results when keys are missing or several; what is here takes the same
 //! steps. Items are numbered, since one and the same item can be in two lists.
 
+use leeward_yaml::Node;
+
 use super::{DIRECTIVE, Directive, Merged, Outcome, read_directive, walk};
-use crate::{
-    schema::{MergeList, Schema, Shape},
-    yaml::Node,
-};
+use crate::schema::{MergeList, Schema, Shape};
 
 /// Takes a directive that is an item of its own out of a list.
 pub(super) fn directive(items: &mut Vec<Node>) -> Merged<Directive> {

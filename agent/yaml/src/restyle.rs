@@ -164,7 +164,7 @@ fn is_text(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml::{Documents, Limits, edit};
+    use crate::{Documents, Limits, edit};
 
     fn settled(text: &str) -> Node {
         let mut documents =

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 /// Stable, and the same as `sort_by` where the order is a total one.
-pub(crate) fn sorted<T>(mut items: Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+pub fn sorted<T>(mut items: Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     let middle = items.len() / 2;
     if middle == 0 {
         return items;

@@ -198,7 +198,7 @@ pub fn settle(node: &mut Node) {
 
 impl Node {
     /// Visits every scalar of a tree.
-    pub(crate) fn each_scalar(&mut self, visit: &mut impl FnMut(&mut Scalar)) {
+    pub fn each_scalar(&mut self, visit: &mut impl FnMut(&mut Scalar)) {
         self.each(false, &mut |node, _| {
             if let Content::Scalar(scalar) = &mut node.content {
                 visit(scalar);

@@ -18,7 +18,7 @@ impl Node {
 
     /// As it is after a way through JSON and back: every scalar in its one
     /// spelling, and no place shared with another. What JSON cannot hold stays.
-    pub(crate) fn through_json(&mut self) {
+    pub fn through_json(&mut self) {
         self.each(false, &mut |node, in_flow| {
             node.flow = false;
             if let Content::Scalar(scalar) = &mut node.content {

@@ -32,7 +32,7 @@ impl Shared {
 
 impl Node {
     /// A text that is shared by all places that it is put in.
-    pub(crate) fn shared_text(text: &str, number: u32) -> Self {
+    pub fn shared_text(text: &str, number: u32) -> Self {
         let mut scalar = Scalar::new(text, Style::Plain, Tag::Str);
         scalar.shared = Shared(number & !WRITTEN);
         Self { mark: Mark::default(), flow: false, content: Content::Scalar(scalar) }
@@ -40,7 +40,7 @@ impl Node {
 
     /// Brings what was written to one place of a shared scalar to the others.
     /// Returns the bytes that this copied.
-    pub(crate) fn spread(&mut self) -> usize {
+    pub fn spread(&mut self) -> usize {
         let mut written = BTreeMap::new();
         self.each_scalar(&mut |scalar| {
             let Shared(number) = scalar.shared;
@@ -62,15 +62,21 @@ impl Node {
     }
 
     /// For a place in another object.
-    pub(crate) fn unshared(mut self) -> Self {
+    pub fn unshared(mut self) -> Self {
         self.each_scalar(&mut |scalar| scalar.shared = Shared::default());
         self
     }
 }
 
 impl Scalar {
+    /// Notes that this place was written to, so that [`Node::spread`] brings its
+    /// text to the others.
+    pub fn note_written(&mut self) {
+        self.shared = self.shared.written();
+    }
+
     /// Itself without its text, for another to take its place.
-    pub(crate) fn place(&self) -> Node {
+    pub fn place(&self) -> Node {
         let scalar = Self { text: String::new(), tag: Tag::Str, ..*self };
         Node { mark: Mark::default(), flow: false, content: Content::Scalar(scalar) }
     }

@@ -59,7 +59,7 @@ pub(super) fn float_text(value: f64) -> String {
 
 /// Writes a number as Go writes it in JSON: without an exponent from a
 /// millionth to below 10^21.
-pub(crate) fn json_text(number: &Number) -> String {
+pub fn json_text(number: &Number) -> String {
     let Some(value) = number.as_f64().filter(|_| number.is_f64()) else {
         return number.to_string();
     };
