@@ -195,8 +195,9 @@ pub(super) async fn serve(
         }),
     };
     let boot = Arc::clone(&store);
-    let reconciler = Reconciler::new(settings, Start::Boot, store, cluster, clock, hooks, channels)
-        .map_err(RunError::Boot)?;
+    let reconciler =
+        Reconciler::new(settings, Start::Boot, &store, cluster, clock, hooks, channels)
+            .map_err(RunError::Boot)?;
     let mut looping = tokio::task::spawn_local(reconciler.run());
     tasks.spawn_local(named("poll", poller.run(chance())));
     notifier.borrow_mut().ready(clock.uptime(), "started");

@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use leeward_core::{
-    cycle::{AppEvent, HoldReason, Phase},
+    cycle::{AppEvent, HoldReason, Phase, RevisionRecord},
     model::AppName,
 };
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     control::{Request, Response},
     edge::Cluster,
-    store::Batch,
+    store::{Batch, Store, StoreError},
 };
 
 /// Lines of history in one answer.
@@ -33,7 +33,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Request::Diff { app } => return self.diff(app.as_ref(), to),
             Request::Status => Response::Status { document: Box::new(self.document()) },
             Request::History { app } => {
-                match self.outside.store.revisions(app.as_deref(), HISTORY) {
+                let unwritten = self.journal.unwritten();
+                match history(&self.outside.store, app.as_deref(), &unwritten) {
                     Ok(revisions) => Response::History { revisions },
                     Err(error) => refused(&error.to_string(), None),
                 }
@@ -163,6 +164,23 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn cannot_compare(&self, message: &str) -> Response {
         refused(&self.variables.mask(message), Some("`leeward why` says what blocks"))
     }
+}
+
+/// Returns the history of one app, or of all, newest first: what is on disk, after
+/// what is on its way there.
+pub fn history(
+    store: &Store,
+    app: Option<&str>,
+    unwritten: &[RevisionRecord],
+) -> Result<Vec<RevisionRecord>, StoreError> {
+    let written = store.revisions(app, HISTORY)?;
+    let is_asked_for = |one: &&RevisionRecord| app.is_none_or(|app| one.app == app);
+    // What was written a moment ago may be in both.
+    let ahead = unwritten.iter().filter(is_asked_for).filter(|one| !written.contains(one));
+    let mut all: Vec<RevisionRecord> = ahead.cloned().collect();
+    all.extend(written);
+    all.truncate(HISTORY);
+    Ok(all)
 }
 
 fn refused(message: &str, hint: Option<&str>) -> Response {

@@ -75,6 +75,8 @@ pub(super) struct Journal {
     written: u64,
     /// The write under way, and the ticket up to which it goes.
     under_way: Option<(u64, LocalBoxFuture<'static, Written>)>,
+    /// Lines of history in the write under way.
+    on_their_way: Vec<RevisionRecord>,
     /// Why the last write failed, and when it is tried again.
     fault: Option<(String, Uptime)>,
     /// Reports that were given up because the disk took none for too long.
@@ -111,6 +113,7 @@ impl Journal {
             recorded: 0,
             written: 0,
             under_way: None,
+            on_their_way: Vec::new(),
             fault: None,
             lost: 0,
             answers: Vec::new(),
@@ -195,6 +198,12 @@ impl Journal {
         self.fault.as_ref().map(|(_, at)| *at)
     }
 
+    /// Returns the lines of history that are not on disk yet, newest first.
+    pub(super) fn unwritten(&self) -> Vec<RevisionRecord> {
+        let all = self.on_their_way.iter().chain(&self.waiting.revisions);
+        all.rev().cloned().collect()
+    }
+
     /// Answers a person once everything that was recorded so far is on disk.
     pub(super) fn answer(&mut self, response: Response, to: oneshot::Sender<Response>) {
         self.answers.push((self.recorded, response, to));
@@ -224,6 +233,7 @@ impl Journal {
             return;
         }
         let batch = self.waiting.take();
+        self.on_their_way.clone_from(&batch.revisions);
         let (store, offload) = (Arc::clone(&self.store), self.offload.clone());
         let write = async move {
             let kept = batch.clone();
@@ -250,6 +260,7 @@ impl Journal {
     /// that are on disk from now on.
     pub(super) fn take_in(&mut self, written: Written) -> Vec<Event> {
         let Some((ticket, _)) = self.under_way.take() else { return Vec::new() };
+        self.on_their_way.clear();
         let events = match written.result {
             Ok(()) => {
                 if let Some((_, _)) = self.fault.take() {

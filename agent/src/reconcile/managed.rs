@@ -122,12 +122,11 @@ impl Managed {
 
     /// Makes an inventory change true in memory.
     pub(super) fn put(&mut self, key: ObjectKey, entry: Option<InventoryEntry>) {
-        match entry {
-            Some(entry) => drop(self.inventory.insert(key, entry)),
-            None => {
-                self.view.forget(&key);
-                self.inventory.remove(&key);
-            }
+        if let Some(entry) = entry {
+            self.inventory.insert(key, entry);
+        } else {
+            self.view.forget(&key);
+            self.inventory.remove(&key);
         }
     }
 }

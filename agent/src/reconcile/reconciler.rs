@@ -112,7 +112,7 @@ enum Wake {
     Shutdown,
     Asked(Request, oneshot::Sender<Response>),
     Back(Back),
-    Written(Written),
+    Written(Box<Written>),
     Polled(PollOutcome),
     Seen(Seen),
     Timer,
@@ -148,7 +148,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub fn new(
         settings: Settings,
         start: Start,
-        store: Arc<Store>,
+        store: &Arc<Store>,
         cluster: C,
         clock: Clock,
         hooks: Hooks,
@@ -157,7 +157,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let wall_floor = store.wall_floor()?.unwrap_or(Timestamp::UNIX_EPOCH);
         let offload = hooks.offload.clone();
         let journal =
-            |boot| Journal::new(Arc::clone(&store), offload.clone(), clock, boot, wall_floor);
+            |boot| Journal::new(Arc::clone(store), offload.clone(), clock, boot, wall_floor);
         let journal = match start {
             Start::Reload => journal(store.boot()?),
             Start::Boot => {
@@ -186,7 +186,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             errands: FuturesUnordered::new(),
             outside: Rc::new(Outside {
                 cluster,
-                store: Arc::clone(&store),
+                store: Arc::clone(store),
                 clock,
                 offload,
                 budget: Budget::new(settings.in_flight),
@@ -239,7 +239,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             biased;
             () = channels.shutdown.cancelled() => Wake::Shutdown,
             Some((request, answer)) = channels.requests.recv() => Wake::Asked(request, answer),
-            written = self.journal.written() => Wake::Written(written),
+            written = self.journal.written() => Wake::Written(Box::new(written)),
             Some(back) = self.errands.next() => Wake::Back(back),
             Some(outcome) = channels.polls.recv() => Wake::Polled(outcome),
             Some(seen) = channels.sightings.recv() => Wake::Seen(seen),
@@ -253,7 +253,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Wake::Timer => self.journal.write(),
             Wake::Asked(request, answer) => self.answer(request, answer),
             Wake::Back(back) => self.back(back),
-            Wake::Written(written) => self.written(written),
+            Wake::Written(written) => self.written(*written),
             Wake::Polled(outcome) => self.polled(outcome),
             Wake::Seen(seen) => {
                 self.see(seen);

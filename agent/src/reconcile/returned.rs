@@ -38,7 +38,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 let Some(managed) = self.apps.get_mut(&app) else { return };
                 managed.errand = None;
                 let is_late = managed.epoch != epoch;
-                self.outcome(&app, outcome, is_late);
+                self.outcome(&app, *outcome, is_late);
             }
         }
     }
@@ -56,7 +56,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 Err(_) if is_late => {}
                 Err(undesired) => self.cannot_prepare(name, undesired),
             },
-            Outcome::Preflighted(_) if is_late => {}
+            Outcome::Preflighted(_) | Outcome::Proved { .. } | Outcome::Confirmed(_) if is_late => {
+            }
             Outcome::Preflighted(done) => self.preflighted(name, *done),
             Outcome::Looked { keys, .. } if is_late => {
                 if let Some(managed) = self.apps.get_mut(name) {
@@ -64,7 +65,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 }
             }
             Outcome::Looked { what, keys, result } => self.looked(name, what, keys, result),
-            Outcome::Proved { .. } if is_late => {}
             Outcome::Proved { keys, mut verdicts } => {
                 let Some(managed) = self.apps.get_mut(name) else { return };
                 managed.view.left_alone.append(&mut verdicts.left_alone);
@@ -78,9 +78,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 }
             }
             Outcome::Sent { stage, sent } => self.sent(name, stage, sent, is_late),
-            Outcome::Healed { drifted, sent } => self.healed(name, &drifted, sent),
+            Outcome::Healed { drifted, sent } => self.healed(name, &drifted, &sent),
             Outcome::Deleted(deletions) => self.deleted(name, deletions, is_late),
-            Outcome::Confirmed(_) if is_late => {}
             Outcome::Confirmed(judged) => self.confirmed(name, judged),
         }
     }
@@ -176,7 +175,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
             match gate(&managed.view, &keys) {
                 Gate::Open => managed.view.progress.passed = Some(stage),
                 Gate::Shut => managed.view.progress.look_again = Some(now + LOOK_AGAIN),
-                Gate::Failed(event) => self.take(name, event, Batch::default()),
+                Gate::Failed(faults) => {
+                    let reason = "an earlier wave failed its health checks".to_owned();
+                    let event = AppEvent::ApplyFailed { reason, faults };
+                    self.take(name, event, Batch::default());
+                }
             }
         }
     }
@@ -349,7 +352,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
     }
 
-    fn healed(&mut self, name: &AppName, drifted: &[Drifted], sent: Sent) {
+    fn healed(&mut self, name: &AppName, drifted: &[Drifted], sent: &Sent) {
         let now = self.clock.uptime();
         let stamp = self.journal.stamp();
         let put_right: BTreeSet<&ObjectKey> =
@@ -364,7 +367,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             self.hooks.metrics.drift_healed(name);
             batch.events.push((stamp, drift_event(EventKind::DriftHealed, name, one)));
         }
-        self.record_sent(name, &sent, Batch::default());
+        self.record_sent(name, sent, Batch::default());
         if objects > 0 {
             self.take(name, AppEvent::Healed { objects }, batch);
         }

@@ -192,7 +192,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         } else if let (Some(source), Some(offers)) = (source, offers) {
             match offers {
                 Ok(offers) => self.offer_all(&source, offers),
-                Err(faults) => self.cannot_offer(&source, faults),
+                Err(faults) => self.cannot_offer(&source, &faults),
             }
         }
         self.plan_look();
@@ -205,9 +205,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// What is wrong with the path as a whole; every app stays as it is.
-    fn cannot_offer(&mut self, source: &SourceRecord, faults: Vec<ObjectFault>) {
+    fn cannot_offer(&mut self, source: &SourceRecord, faults: &[ObjectFault]) {
         let news = self.source.record.as_ref().is_some_and(|known| known.faults != faults);
-        let record = SourceRecord { faults: faults.clone(), ..source.clone() };
+        let record = SourceRecord { faults: faults.to_vec(), ..source.clone() };
         let event = Event {
             kind: EventKind::AppFailed,
             subject: None,
@@ -228,7 +228,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for (spec, offer) in offers {
             match offer {
                 Ok(revision) => self.offer(spec, revision, false),
-                Err(wanting) => self.keep_waiting(spec, wanting),
+                Err(wanting) => self.keep_waiting(&spec, wanting),
             }
         }
         let specs = self.apps.values().map(|managed| managed.app.record.spec.clone());
@@ -248,9 +248,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// An app that cannot have its variables stays as it is; a new one is at
     /// least there, so that `status` shows it.
-    fn keep_waiting(&mut self, spec: AppSpec, wanting: String) {
+    fn keep_waiting(&mut self, spec: &AppSpec, wanting: String) {
         tracing::warn!(app = %spec.name, wanting, "The app cannot have its variables yet.");
-        self.app(&spec).wanting = Some(wanting);
+        self.app(spec).wanting = Some(wanting);
     }
 
     fn offer(&mut self, spec: AppSpec, revision: Revision, removed: bool) {

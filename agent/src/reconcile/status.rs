@@ -23,6 +23,8 @@ use crate::{
 /// Only the latest state matters far away, and each costs a write to flash: a
 /// busy minute is told in thirty pictures at most.
 pub(super) const STATE_EVERY: Duration = Duration::from_secs(2);
+/// Work that is under way for so long is worth a word.
+const WORTH_SAYING: Duration = Duration::from_secs(5);
 /// The blocker of what the receiver does not get.
 const REPORT: &str = "report";
 
@@ -75,6 +77,8 @@ pub(super) struct AppFacts<'a> {
     pub(super) message: &'a str,
     /// Why it cannot have its variables.
     pub(super) wanting: Option<&'a str>,
+    /// What is under way for it, and how long already.
+    pub(super) under_way: Option<(&'static str, Duration)>,
 }
 
 /// The state as it was recorded last for the receiver.
@@ -84,6 +88,8 @@ pub(super) struct Published {
     recorded: Option<(String, Uptime)>,
     /// The state changed since then.
     stale: bool,
+    /// The newest document, without what moves by itself.
+    last: Option<StatusDocument>,
 }
 
 impl Published {
@@ -96,6 +102,7 @@ impl Published {
 impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn document(&self) -> StatusDocument {
         let store = &self.outside.store;
+        let now = self.clock.uptime();
         let store_fault = self.journal.fault();
         let facts = Facts {
             config: &self.settings.config,
@@ -118,6 +125,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             open: (managed.view.open.len() + managed.view.drifted.len()) as u64,
             message: managed.view.message.as_str(),
             wanting: managed.wanting.as_deref(),
+            under_way: managed.errand.as_ref().map(|errand| (errand.about, now - errand.since)),
         });
         document(&facts, &apps.collect::<Vec<_>>())
     }
@@ -127,7 +135,13 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn publish(&mut self) {
         let document = self.document();
         self.measure(&document);
-        let digest = reportable(&document);
+        let kept = reportable(&document);
+        if !self.published.stale && self.published.last.as_ref() == Some(&kept) {
+            self.channels.status.send_replace(Some(Arc::new(document)));
+            return;
+        }
+        let digest = serde_json::to_string(&kept).unwrap_or_default();
+        self.published.last = Some(kept);
         let now = self.clock.uptime();
         let (same, due) = self
             .published
@@ -138,7 +152,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if !same && due {
             let value = serde_json::to_value(&document).unwrap_or_default();
             self.record(Batch { state: Some((self.journal.stamp(), value)), ..Batch::default() });
-            self.published = Published { recorded: Some((digest, now)), stale: false };
+            self.published.recorded = Some((digest, now));
+            self.published.stale = false;
             self.hooks.reported.send_modify(|count| *count += 1);
         }
         self.channels.status.send_replace(Some(Arc::new(document)));
@@ -168,7 +183,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 }
 
 /// What of a status is worth sending: not the uptime, nor a counter that moves by itself.
-fn reportable(document: &StatusDocument) -> String {
+fn reportable(document: &StatusDocument) -> StatusDocument {
     let mut kept = document.clone();
     kept.agent.uptime_seconds = 0;
     kept.link.next_try = None;
@@ -177,7 +192,7 @@ fn reportable(document: &StatusDocument) -> String {
     // Nobody can be told that nobody can be told; the counters come along with the next state.
     kept.why.retain(|blocker| blocker.blocker != REPORT);
     kept.why.iter_mut().for_each(|blocker| blocker.next_try = None);
-    serde_json::to_string(&kept).unwrap_or_default()
+    kept
 }
 
 pub(super) fn store_status(store: &Store, config: &Config) -> StoreStatus {
@@ -300,7 +315,15 @@ fn message(facts: &AppFacts<'_>) -> String {
     if let Some(bad) = newest_is_bad(app) {
         return bad;
     }
-    app.health.faults.first().map(ToString::to_string).unwrap_or_default()
+    if let Some(fault) = app.health.faults.first() {
+        return fault.to_string();
+    }
+    match facts.under_way {
+        Some((about, since)) if since >= WORTH_SAYING => {
+            format!("{about}; it takes more than {} s", WORTH_SAYING.as_secs())
+        }
+        _ => String::new(),
+    }
 }
 
 /// Why what Git wants now is not what runs, when it went bad.

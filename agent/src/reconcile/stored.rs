@@ -59,6 +59,7 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
             open: 0,
             message: "",
             wanting: None,
+            under_way: None,
         })
         .collect();
     Ok(document(&facts, &apps))

@@ -116,7 +116,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         managed.errand = Some(UnderWay { about, since, stop: stop.clone() });
         let app = name.clone();
         self.send(Box::pin(async move {
-            let outcome = work(outside.means(class, stop)).await;
+            let outcome = Box::new(work(outside.means(class, stop)).await);
             Back::App { app, epoch, outcome }
         }));
         Turn::Until(None)

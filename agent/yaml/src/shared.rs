@@ -62,6 +62,7 @@ impl Node {
     }
 
     /// For a place in another object.
+    #[must_use]
     pub fn unshared(mut self) -> Self {
         self.each_scalar(&mut |scalar| scalar.shared = Shared::default());
         self

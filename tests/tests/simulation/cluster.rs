@@ -33,20 +33,37 @@ enum Fate {
     Lies,
 }
 
+/// How long a request hangs before it fails.
+pub(crate) const HANG: Duration = Duration::from_secs(10);
+
+/// The app whose namespace an object is, or lives in.
+fn app_of(key: &ObjectKey) -> Option<&str> {
+    let namespace = if key.namespace.is_empty() { &key.name } else { &key.namespace };
+    namespace.strip_prefix("ns-")
+}
+
 fn unreachable(message: &str) -> ClusterFault {
     ClusterFault::Unreachable { message: message.to_owned() }
 }
 
 impl SimCluster {
-    async fn fate(&self) -> Result<Fate, ClusterFault> {
+    /// `app` is whose objects the call is about, as far as it says.
+    async fn fate(&self, app: Option<&str>) -> Result<Fate, ClusterFault> {
         self.handle.point().await;
-        let hangs = self.handle.with(|world| {
-            let chance = world.weather.api_hangs;
-            world.dice.percent(chance)
+        let (hangs, late) = self.handle.with(|world| {
+            let (hangs, late) = (world.weather.api_hangs, world.weather.api_late);
+            let stuck = app.is_some() && world.hanging.as_deref() == app;
+            let hangs = stuck || world.dice.percent(hangs);
+            let late = world.dice.percent(late).then(|| 1 + world.dice.below(9));
+            (hangs, late)
         });
         if hangs {
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            self.handle.hangs.notify_one();
+            tokio::time::sleep(HANG).await;
             return Err(unreachable("no answer within 10 s"));
+        }
+        if let Some(seconds) = late {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
         }
         self.handle.with(|world| {
             if world.weather.api_down {
@@ -65,9 +82,10 @@ impl SimCluster {
 
     async fn call<T>(
         &self,
+        app: Option<&str>,
         act: impl FnOnce(&mut World) -> Result<T, ClusterFault>,
     ) -> Result<T, ClusterFault> {
-        match self.fate().await? {
+        match self.fate(app).await? {
             Fate::Works => self.handle.with(act),
             Fate::Fails => Err(ClusterFault::Unavailable { message: "status 500".to_owned() }),
             Fate::Lies => {
@@ -84,7 +102,7 @@ impl Cluster for SimCluster {
         &self,
         kinds: &BTreeSet<KindVersion>,
     ) -> Result<BTreeMap<Kind, Scope>, ClusterFault> {
-        self.call(|_| {
+        self.call(None, |_| {
             Ok(kinds
                 .iter()
                 .map(|version| {
@@ -97,11 +115,11 @@ impl Cluster for SimCluster {
     }
 
     async fn apply(&self, manifest: &Manifest, mode: ApplyMode) -> Result<Applied, ClusterFault> {
-        self.call(|world| apply(world, manifest, mode)).await
+        self.call(app_of(&manifest.key), |world| apply(world, manifest, mode)).await
     }
 
     async fn get(&self, key: &ObjectKey, _version: &str) -> Result<Option<Value>, ClusterFault> {
-        self.call(|world| Ok(world.objects.get(key).map(LiveObject::answer))).await
+        self.call(app_of(key), |world| Ok(world.objects.get(key).map(LiveObject::answer))).await
     }
 
     async fn list(
@@ -111,8 +129,9 @@ impl Cluster for SimCluster {
         selector: &str,
         each: impl FnMut(Value),
     ) -> Result<(), ClusterFault> {
-        self.call(|world| {
-            let app = selector.strip_prefix(&format!("{APP_LABEL}="));
+        let prefix = format!("{APP_LABEL}=");
+        let app = selector.strip_prefix(&prefix);
+        self.call(app, |world| {
             world
                 .objects
                 .iter()
@@ -127,7 +146,7 @@ impl Cluster for SimCluster {
     }
 
     async fn delete(&self, key: &ObjectKey, _version: &str, uid: &str) -> Result<(), ClusterFault> {
-        self.call(|world| {
+        self.call(app_of(key), |world| {
             let Some(object) = world.objects.get(key) else { return Ok(()) };
             if object.uid != uid {
                 return Err(ClusterFault::Conflict { message: "the uid differs".to_owned() });

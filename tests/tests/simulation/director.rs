@@ -3,17 +3,24 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use leeward::control::Request;
+use leeward_core::model::{ObjectKey, PhaseName};
 use serde_json::json;
 use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     cluster::{relist, remove, seen},
     git::{APPS, AppContent},
-    world::{Handle, Weather},
+    live::LiveObject,
+    world::{Handle, Weather, World},
 };
 
 /// Long enough after the last storm for every timeout, backoff and soak to end.
 const CLEAR_WEATHER: Duration = Duration::from_secs(3600);
+
+/// How often five seconds are waited for an app to come to rest.
+const SETTLING: usize = 30;
+/// While another app hangs for ten seconds, an edit is healed within this.
+const HEALED_WITHIN: Duration = Duration::from_secs(3);
 
 pub(crate) async fn direct(handle: Handle) {
     commit(&handle, true);
@@ -42,7 +49,7 @@ pub(crate) async fn direct(handle: Handle) {
 }
 
 async fn scene(handle: &Handle) {
-    let kind = handle.with(|world| world.dice.below(12));
+    let kind = handle.with(|world| world.dice.below(14));
     match kind {
         0..=2 => commit(handle, true),
         3 => revert(handle),
@@ -71,10 +78,13 @@ async fn scene(handle: &Handle) {
             world.weather.api_fails = world.dice.below(30);
             world.weather.api_lies = world.dice.below(20);
             world.weather.api_hangs = world.dice.below(4);
+            world.weather.api_late = world.dice.below(8);
+            world.weather.disk_slow = world.dice.below(30);
             world.weather.link_fails = world.dice.below(60);
             world.note("a storm");
         }),
         9 | 10 => drift(handle),
+        11 | 12 => one_app_hangs(handle).await,
         _ => approve_all(handle).await,
     }
 }
@@ -132,24 +142,96 @@ fn drift(handle: &Handle) {
             remove(world, &key);
             return;
         }
-        let Some(object) = world.objects.get_mut(&key) else { return };
-        let (part, field) = match key.kind.as_str() {
-            "ConfigMap" => ("data", "value"),
-            "Deployment" => ("spec", "version"),
-            _ => return,
-        };
-        object.body[part][field] = json!("edited by hand");
-        object.generation += 1;
-        object.changed_at = tokio::time::Instant::now();
-        if let Some(owned) = &mut object.owned
-            && let Some(map) = owned[format!("f:{part}")].as_object_mut()
-        {
-            map.remove(&format!("f:{field}"));
-        }
-        object.edited = Some(json!({ format!("f:{part}"): { format!("f:{field}"): {} } }));
-        world.note(&format!("somebody edits {key}"));
-        seen(world, &key);
+        edit(world, &key);
     });
+}
+
+fn edit(world: &mut World, key: &ObjectKey) {
+    let Some(object) = world.objects.get_mut(key) else { return };
+    let (part, field) = match key.kind.as_str() {
+        "ConfigMap" => ("data", "value"),
+        "Deployment" => ("spec", "version"),
+        _ => return,
+    };
+    object.body[part][field] = json!("edited by hand");
+    object.generation += 1;
+    object.changed_at = tokio::time::Instant::now();
+    if let Some(owned) = &mut object.owned
+        && let Some(map) = owned[format!("f:{part}")].as_object_mut()
+    {
+        map.remove(&format!("f:{field}"));
+    }
+    object.edited = Some(json!({ format!("f:{part}"): { format!("f:{field}"): {} } }));
+    world.note(&format!("somebody edits {key}"));
+    seen(world, key);
+}
+
+/// Every request about one app hangs, and in another an object is edited: that
+/// one is healed as if nothing were the matter.
+async fn one_app_hangs(handle: &Handle) {
+    let (stuck, well) = handle.with(|world| {
+        world.note("one app is about to hang");
+        world.weather = Weather::default();
+        world.cut_at = None;
+        relist(world);
+        let number = APPS.len() as u64;
+        let first = world.dice.below(number);
+        let second = (first + 1 + world.dice.below(number - 1)) % number;
+        let name = |index: u64| APPS[usize::try_from(index).unwrap_or(0)].to_owned();
+        (name(first), name(second))
+    });
+    // Back-off of earlier storms and work that is under way come to their end.
+    for _ in 0..SETTLING {
+        sleep(Duration::from_secs(5)).await;
+        if handle.with(|world| is_at_rest(world, &well)) {
+            break;
+        }
+    }
+    let edited = handle.with(|world| {
+        if !is_at_rest(world, &well) {
+            world.note("the other app is not at rest");
+            return None;
+        }
+        world.hanging = Some(stuck.clone());
+        let first = first_of(world, &stuck)?;
+        edit(world, &first);
+        first_of(world, &well)
+    });
+    if let Some(key) = edited {
+        // The hanging app has begun its errand by now.
+        sleep(Duration::from_millis(500)).await;
+        handle.with(|world| edit(world, &key));
+        sleep(HEALED_WITHIN).await;
+        handle.with(|world| {
+            let is_edited = |object: &LiveObject| object.edited.is_some();
+            if world.objects.get(&key).is_some_and(is_edited) {
+                world.violate(format!("the edit of {key} waited while app {stuck} hung"));
+            }
+        });
+    }
+    handle.with(|world| world.hanging = None);
+}
+
+/// Whether an app is good at what Git wants, and nothing of it is under way.
+fn is_at_rest(world: &World, name: &str) -> bool {
+    let Some(last) = world.git.commits.last() else { return false };
+    let Some(status) = &world.status else { return false };
+    let document = status.borrow().clone();
+    let Some(document) = document else { return false };
+    let app = document.apps.iter().find(|app| app.name == name);
+    document.source.commit == Some(last.id)
+        && app.is_some_and(|app| {
+            app.phase == PhaseName::Good && app.drift.open == 0 && app.message.is_empty()
+        })
+}
+
+fn first_of(world: &World, app: &str) -> Option<ObjectKey> {
+    let namespace = format!("ns-{app}");
+    let editable = |key: &&ObjectKey| {
+        key.namespace == namespace && matches!(key.kind.as_str(), "ConfigMap" | "Deployment")
+    };
+    let ours = |key: &&ObjectKey| world.objects.get(*key).is_some_and(LiveObject::is_ours);
+    world.objects.keys().filter(editable).find(ours).cloned()
 }
 
 async fn approve_all(handle: &Handle) {

@@ -14,7 +14,8 @@ use super::{
     world::{Dice, Handle},
 };
 
-pub(crate) const APPS: [&str; 2] = ["db", "shop"];
+/// `shop` depends on `db`; `till` stands alone.
+pub(crate) const APPS: [&str; 3] = ["db", "shop", "till"];
 
 /// One app in one commit.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,7 +8,8 @@
 //! 2. the inventory in the store held every object of ours at every power cut;
 //! 3. nothing was deleted that Git declared all along, and nothing that is not ours;
 //! 4. content known to be bad was never sent to the cluster again;
-//! 5. reports arrive in order, and the end of the story is among them.
+//! 5. while every request about one app hangs, an edit in another is healed all the same;
+//! 6. reports arrive in order, and the end of the story is among them.
 //!
 //! `LEEWARD_SEED=17 cargo test -p leeward-tests --test simulation` repeats one
 //! seed and tells its story; `LEEWARD_SEEDS=20000` runs more of them.
@@ -88,4 +89,10 @@ fn without_the_write_ahead_inventory_it_fails() {
 fn without_the_memory_of_bad_content_it_fails() {
     let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::ForgetBad, 1);
     assert!(!failed.is_empty(), "bad content came back unnoticed in {SEEDS_TO_FIND_OUT} seeds");
+}
+
+#[test]
+fn with_a_loop_that_waits_for_its_requests_it_fails() {
+    let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::LoopWaits, 1);
+    assert!(!failed.is_empty(), "a loop that waits went unnoticed in {SEEDS_TO_FIND_OUT} seeds");
 }

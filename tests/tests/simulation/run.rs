@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cluster::SimCluster,
+    cluster::{HANG, SimCluster},
     director::direct,
     git::SimSource,
     world::{Dice, Handle, World},
@@ -43,6 +43,8 @@ pub(crate) enum Sabotage {
     NoWriteAhead,
     /// The memory of bad content is lost at a power cut.
     ForgetBad,
+    /// The loop waits for a request that hangs.
+    LoopWaits,
 }
 
 /// Runs a seed; `Err` says what went wrong.
@@ -66,7 +68,7 @@ async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
         sabotaged(&store, sabotage)?;
         check_inventory(&handle, &store)?;
         let cut = {
-            let agent = agent(&handle, Arc::clone(&store), seed)?;
+            let agent = agent(&handle, Arc::clone(&store), seed, sabotage)?;
             let receiver = receive(handle.clone(), Arc::clone(&store));
             pin!(agent, receiver);
             select! {
@@ -80,6 +82,7 @@ async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
         handle.with(|world| {
             world.sightings = None;
             world.requests = None;
+            world.status = None;
             world.watched.clear();
         });
         if !cut {
@@ -115,16 +118,18 @@ fn agent(
     handle: &Handle,
     store: Arc<Store>,
     seed: u64,
+    sabotage: Sabotage,
 ) -> Result<impl Future<Output = ()>, String> {
     let (sightings_in, sightings) = mpsc::channel(SIGHTINGS);
     let (outcomes, polls) = mpsc::channel(1);
     let (requests_in, requests) = mpsc::channel(16);
     let (ask_poll, asked) = watch::channel(Ask::default());
-    let (status, _) = watch::channel(None);
+    let (status, status_seen) = watch::channel(None);
     let (reported, _) = watch::channel(0);
     handle.with(|world| {
         world.sightings = Some(sightings_in);
         world.requests = Some(requests_in);
+        world.status = Some(status_seen);
     });
     let shutdown = CancellationToken::new();
     let start = "2026-01-01T00:00:00Z".parse().map_err(text)?;
@@ -144,7 +149,7 @@ fn agent(
     let reconciler = Reconciler::new(
         Settings { config, version: "simulated".to_owned(), recovered: None, in_flight: IN_FLIGHT },
         Start::Boot,
-        store,
+        &store,
         SimCluster { handle: handle.clone() },
         Clock::simulated(start),
         Hooks {
@@ -165,10 +170,31 @@ fn agent(
         },
     )
     .map_err(text)?;
+    let at = handle.clone();
     Ok(async move {
         let poll = poller.run(move || fraction(&mut poll_dice));
-        futures::future::join(reconciler.run(), poll).await;
+        let run = async move {
+            if sabotage == Sabotage::LoopWaits {
+                waiting(&at, reconciler.run()).await;
+            } else {
+                reconciler.run().await;
+            }
+        };
+        futures::future::join(run, poll).await;
     })
+}
+
+/// Runs a loop as if it awaited its requests in line: nothing of it goes on
+/// while one of them hangs.
+async fn waiting<T>(handle: &Handle, run: impl Future<Output = T>) {
+    pin!(run);
+    loop {
+        select! {
+            biased;
+            _ = &mut run => return,
+            () = handle.hangs.notified() => sleep(HANG).await,
+        }
+    }
 }
 
 /// Carries out jobs in place. The power may be cut before a job, and after it
@@ -178,6 +204,13 @@ fn offload(handle: Handle) -> Offload {
         let handle = handle.clone();
         Box::pin(async move {
             handle.point().await;
+            let slow = handle.with(|world| {
+                let chance = world.weather.disk_slow;
+                world.dice.percent(chance).then(|| world.dice.below(4_000))
+            });
+            if let Some(moment) = slow {
+                sleep(Duration::from_millis(moment)).await;
+            }
             job();
             handle.point().await;
         })
@@ -235,7 +268,7 @@ async fn receive(handle: Handle, store: Arc<Store>) {
 fn sabotaged(store: &Store, sabotage: Sabotage) -> Result<(), String> {
     let mut batch = Batch::default();
     match sabotage {
-        Sabotage::None => return Ok(()),
+        Sabotage::None | Sabotage::LoopWaits => return Ok(()),
         Sabotage::NoWriteAhead => {
             for (app, entries) in store.inventory_all().map_err(text)? {
                 let unsure = entries.into_iter().filter(|(_, entry)| entry.applied.is_none());

@@ -5,14 +5,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::pending,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
 use leeward::control::{Request, Response};
-use leeward_core::model::{AppName, GitId, KindVersion, ObjectKey, Seen};
+use leeward_core::model::{AppName, GitId, KindVersion, ObjectKey, Seen, StatusDocument};
 use leeward_core::report::Entry;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -55,6 +56,10 @@ pub(crate) struct Weather {
     pub(crate) api_lies: u64,
     /// No answer for ten seconds, then none.
     pub(crate) api_hangs: u64,
+    /// It is done after up to nine seconds, when its app may have moved on.
+    pub(crate) api_late: u64,
+    /// A write takes up to four seconds.
+    pub(crate) disk_slow: u64,
     pub(crate) link_fails: u64,
 }
 
@@ -63,6 +68,9 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) started: Instant,
     pub(crate) weather: Weather,
+    /// Every request about the objects of this app hangs.
+    pub(crate) hanging: Option<AppName>,
+    pub(crate) status: Option<watch::Receiver<Option<Arc<StatusDocument>>>>,
     pub(crate) git: Git,
     pub(crate) objects: BTreeMap<ObjectKey, LiveObject>,
     pub(crate) watched: BTreeSet<KindVersion>,
@@ -86,6 +94,8 @@ pub(crate) struct World {
 pub(crate) struct Handle {
     pub(crate) world: Rc<RefCell<World>>,
     pub(crate) power_cut: Rc<Notify>,
+    /// A request begins to hang.
+    pub(crate) hangs: Rc<Notify>,
 }
 
 impl Handle {
@@ -94,6 +104,8 @@ impl Handle {
             dice: Dice::new(seed),
             started: Instant::now(),
             weather: Weather::default(),
+            hanging: None,
+            status: None,
             git: Git::default(),
             objects: BTreeMap::new(),
             watched: BTreeSet::new(),
@@ -108,7 +120,11 @@ impl Handle {
             story: Vec::new(),
             tell,
         };
-        Self { world: Rc::new(RefCell::new(world)), power_cut: Rc::new(Notify::new()) }
+        Self {
+            world: Rc::new(RefCell::new(world)),
+            power_cut: Rc::new(Notify::new()),
+            hangs: Rc::new(Notify::new()),
+        }
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {

@@ -142,8 +142,8 @@ pub enum Gate {
     Open,
     /// Something is not healthy yet.
     Shut,
-    /// Something failed in a way that waiting does not mend.
-    Failed(AppEvent),
+    /// These failed in a way that waiting does not mend.
+    Failed(Vec<ObjectFault>),
 }
 
 /// A stage starts when everything in the stages before it is healthy.
@@ -159,8 +159,7 @@ pub fn gate(view: &View, before: &[ObjectKey]) -> Gate {
         }
     }
     if !faults.is_empty() {
-        let reason = "an earlier wave failed its health checks".to_owned();
-        return Gate::Failed(AppEvent::ApplyFailed { reason, faults });
+        return Gate::Failed(faults);
     }
     if waiting == 0 { Gate::Open } else { Gate::Shut }
 }
@@ -319,6 +318,6 @@ mod tests {
         view.health.insert(keys[1].clone(), Health::new(Verdict::Suspended, ""));
         assert_eq!(gate(&view, &keys), Gate::Open);
         view.health.insert(keys[0].clone(), Health::new(Verdict::Failed, "crash loop"));
-        assert!(matches!(gate(&view, &keys), Gate::Failed(AppEvent::ApplyFailed { .. })));
+        assert!(matches!(gate(&view, &keys), Gate::Failed(faults) if faults.len() == 1));
     }
 }

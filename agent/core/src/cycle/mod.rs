@@ -14,6 +14,8 @@ mod view;
 mod work;
 
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 
 pub use app::{App, AppHealth, Now};

@@ -10,7 +10,7 @@ use crate::model::{
     Variables,
 };
 
-fn spec() -> AppSpec {
+pub(super) fn spec() -> AppSpec {
     AppSpec {
         name: "shop".to_owned(),
         path: String::new(),
@@ -25,7 +25,7 @@ fn spec() -> AppSpec {
     }
 }
 
-fn revision(content: u8) -> Revision {
+pub(super) fn revision(content: u8) -> Revision {
     let id = GitId::from_bytes(&[content; 20]).unwrap();
     Revision {
         commit: id,
@@ -37,11 +37,11 @@ fn revision(content: u8) -> Revision {
     }
 }
 
-fn at(seconds: u64) -> Now {
+pub(super) fn at(seconds: u64) -> Now {
     Now { uptime: Uptime::from_secs(seconds), wall: jiff::Timestamp::UNIX_EPOCH, jitter: 0.5 }
 }
 
-fn offer(content: u8) -> AppEvent {
+pub(super) fn offer(content: u8) -> AppEvent {
     AppEvent::Offered { revision: revision(content), spec: spec(), removed: false }
 }
 

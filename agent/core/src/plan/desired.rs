@@ -107,7 +107,7 @@ impl Desired {
         let namespaces = namespaces.map(|one| one.key().name.clone()).collect();
         let kinds = objects.iter().filter_map(|one| declared_scope(&one.manifest.body));
         let kinds = kinds.map(|(kind, _)| kind).collect();
-        Self { index, namespaces, kinds, objects, ignored, unknown }
+        Self { objects, ignored, unknown, index, namespaces, kinds }
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<&Prepared> {

@@ -38,7 +38,7 @@ pub(super) enum Back {
     App {
         app: AppName,
         epoch: u64,
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
     Surveyed(Box<Surveyed>),
     /// A question was answered, or garbage collected: nothing is left to do.
