@@ -19,12 +19,11 @@ impl<C: Cluster> Reconciler<C> {
     }
 
     pub(super) fn stamp(&self) -> Stamp {
-        let wall = self.clock.wall();
         Stamp {
             boot: self.boot,
             uptime_ms: self.clock.uptime().as_millis(),
-            wall,
-            clock_trusted: wall >= self.wall_floor,
+            wall: self.clock.wall(),
+            clock_trusted: self.clock.trusted(self.wall_floor),
         }
     }
 
