@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Lines of history in one answer.
-pub(super) const HISTORY: usize = 200;
+pub const HISTORY: usize = 200;
 /// The longest pause; a longer one is a decision for Git.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 24 * 3600);
 

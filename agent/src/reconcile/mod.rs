@@ -21,5 +21,6 @@ pub mod stored;
 mod unblock;
 mod view;
 
+pub use commands::HISTORY;
 pub use poller::{Ask, Elsewhere, PollOutcome, Poller};
-pub use reconciler::{Beat, Channels, Hooks, Reconciler, Settings};
+pub use reconciler::{Beat, Channels, Hooks, Reconciler, Settings, Start};

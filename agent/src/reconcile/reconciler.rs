@@ -53,6 +53,15 @@ pub struct Settings {
     pub recovered: Option<String>,
 }
 
+/// Why the loop starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The process has started: a new boot number, and an event that says so.
+    Boot,
+    /// The configuration was read again, within the same boot.
+    Reload,
+}
+
 /// What the loop hears from.
 #[derive(Debug)]
 pub struct Channels {
@@ -136,8 +145,15 @@ impl<C: Cluster> Reconciler<C> {
         clock: Clock,
         hooks: Hooks,
         channels: Channels,
+        start: Start,
     ) -> Result<Self, StoreError> {
-        let Boot { number, last_run } = store.begin_boot()?;
+        let (number, last_run) = match start {
+            Start::Boot => {
+                let Boot { number, last_run } = store.begin_boot()?;
+                (number, Some(last_run))
+            }
+            Start::Reload => (store.boot()?, None),
+        };
         let mut this = Self {
             link: LinkView::unknown(clock.wall()),
             apps: BTreeMap::new(),
@@ -163,6 +179,7 @@ impl<C: Cluster> Reconciler<C> {
         for record in this.store.apps()? {
             this.apps.insert(record.spec.name.clone(), App::resume(record, &now));
         }
+        let Some(last_run) = last_run else { return Ok(this) };
         let started = Event {
             kind: EventKind::AgentStarted,
             subject: None,
@@ -177,8 +194,9 @@ impl<C: Cluster> Reconciler<C> {
         Ok(this)
     }
 
-    /// Runs until it is told to stop; what is in flight is finished first.
-    pub async fn run(mut self) {
+    /// Runs until it is told to stop; what is in flight is finished first. The
+    /// channels go to the loop that follows after a reload.
+    pub async fn run(mut self) -> Channels {
         let names: Vec<AppName> = self.apps.keys().cloned().collect();
         for name in &names {
             self.look_at_everything(name);
@@ -194,6 +212,8 @@ impl<C: Cluster> Reconciler<C> {
                 Wake::Shutdown => break,
                 Wake::Asked(request, answer) => {
                     let response = self.answer(request).await;
+                    // Whoever asks for the status next must see what this request changed.
+                    self.publish();
                     // Whoever asked may have gone away; the work is done all the same.
                     drop(answer.send(response));
                 }
@@ -206,9 +226,7 @@ impl<C: Cluster> Reconciler<C> {
             }
             next = self.round().await;
         }
-        if let Err(error) = self.store.end_boot() {
-            tracing::warn!(%error, "Cannot record a clean end.");
-        }
+        self.channels
     }
 
     async fn wait(&mut self, next: Uptime) -> Wake {
@@ -306,6 +324,7 @@ impl<C: Cluster> Reconciler<C> {
             worked = true;
             let line = self.status_line();
             (self.hooks.beat)(self.clock.uptime(), &line);
+            self.publish();
             if self.channels.shutdown.is_cancelled() {
                 break;
             }

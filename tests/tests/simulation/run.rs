@@ -6,7 +6,7 @@ use leeward::{
     clock::Clock,
     config::{self, Sources},
     metrics::Metrics,
-    reconcile::{Ask, Channels, Elsewhere, Hooks, Poller, Reconciler, Settings},
+    reconcile::{Ask, Channels, Elsewhere, Hooks, Poller, Reconciler, Settings, Start},
     store::{Batch, Store, faulty::FaultyDisk},
 };
 use leeward_core::{
@@ -160,6 +160,7 @@ fn agent(
             delivery: watch::channel(leeward_core::report::Delivery::default()).1,
             shutdown,
         },
+        Start::Boot,
     )
     .map_err(text)?;
     Ok(async move {
