@@ -47,11 +47,6 @@ impl Clock {
     pub fn trusted(&self, floor: Timestamp) -> bool {
         self.wall() >= floor
     }
-
-    /// Waits until `deadline`; at once when it has passed.
-    pub async fn sleep_until(&self, deadline: Uptime) {
-        tokio::time::sleep(deadline - self.uptime()).await;
-    }
 }
 
 /// `start + elapsed`, held at the last time that a timestamp can say.
@@ -82,15 +77,6 @@ mod tests {
             (after_a_cold_boot.trusted(floor), after_time_sync.trusted(floor)),
             (false, true)
         );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn sleeping_until_a_deadline_that_has_passed_takes_no_time() {
-        let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
-        tokio::time::advance(Duration::from_secs(90)).await;
-        clock.sleep_until(Uptime::from_secs(30)).await;
-        clock.sleep_until(Uptime::from_secs(100)).await;
-        assert_eq!(clock.uptime(), Uptime::from_secs(100));
     }
 
     #[test]

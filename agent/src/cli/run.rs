@@ -40,9 +40,10 @@ impl From<RunError> for Failure {
             RunError::Cluster(_) => Self::new(Exit::Configuration, message)
                 .with_hint("`cluster.kubeconfig` names the file; `leeward check` tries it"),
             RunError::Boot(_) => Self::new(Exit::InputOutput, message),
-            RunError::Runtime(_) | RunError::Signals(_) | RunError::TaskDied(_) => {
-                Self::new(Exit::Unavailable, message)
-            }
+            RunError::Runtime(_)
+            | RunError::Signals(_)
+            | RunError::TaskDied(_)
+            | RunError::Hangs => Self::new(Exit::Unavailable, message),
         }
     }
 }

@@ -32,16 +32,17 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let config = session.config()?;
-    let before = ask_status(&config)?;
+    // Only a wait compares; without one nothing depends on a status being there yet.
+    let before = flags.wait.then(|| ask_status(&config)).transpose()?;
     let Response::Done { message } = client::ask(&config, &Request::Sync)? else {
         return Err(client::unexpected());
     };
-    if !flags.wait {
+    let Some(before) = before else {
         console.answer(&json!({ "message": message }), |_| {
             format!("{}\n", human::one_line(&message))
         })?;
         return Ok(Exit::Done);
-    }
+    };
     let settled = wait(flags, &before, &config, session, console)?;
     if let Some(failure) = link_failure(&settled.link) {
         return Err(failure);

@@ -1,5 +1,4 @@
-//! The control socket: takes requests of the CLI, hands them to the loop, and
-//! carries its answers back.
+//! The control socket: takes requests of the CLI, and carries the answers back.
 //!
 //! Decides nothing. Whoever may open the socket (its owner and group) may ask.
 
@@ -14,24 +13,20 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use crate::control::{MAX_LINE, Request, Response};
-
-/// A request, and where its answer goes.
-pub type Asked = (Request, oneshot::Sender<Response>);
 
 /// The longest request, in bytes: names and one reason by a person.
 pub const REQUEST_LENGTH_MAX: usize = 64 * 1024;
-/// Connections at once: people and their scripts. More wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 16;
+/// Connections at once: people and their scripts, and four times as many as may
+/// wait for the loop. More wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
 /// A client that has not sent its one line by then is not the CLI.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The loop answers between two steps; the longest is one bounded call to the API server.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that does not read its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries to accept while the process has no file descriptor left.
@@ -103,11 +98,7 @@ fn bind(path: &Utf8Path) -> io::Result<UnixListener> {
 }
 
 /// Serves until `shutdown`, then gives open requests a moment to end.
-pub async fn serve(
-    listener: UnixListener,
-    requests: mpsc::Sender<Asked>,
-    shutdown: CancellationToken,
-) {
+pub async fn serve(listener: UnixListener, answers: Answers, shutdown: CancellationToken) {
     let mut open = FuturesUnordered::new();
     let mut pause = Duration::ZERO;
     loop {
@@ -127,7 +118,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 pause = Duration::ZERO;
-                open.push(converse(stream, requests.clone()));
+                open.push(converse(stream, &answers));
             }
             Err(error) => {
                 tracing::warn!(%error, "Cannot accept on the control socket; will retry.");
@@ -140,7 +131,7 @@ pub async fn serve(
 }
 
 /// One line there, one line back.
-async fn converse(mut stream: UnixStream, requests: mpsc::Sender<Asked>) {
+async fn converse(mut stream: UnixStream, answers: &Answers) {
     let line = match timeout(REQUEST_TIMEOUT, read_line(&mut stream)).await {
         Ok(Ok(line)) => line,
         Ok(Err(error)) => {
@@ -157,7 +148,7 @@ async fn converse(mut stream: UnixStream, requests: mpsc::Sender<Asked>) {
         return;
     }
     let response = match parse(&line) {
-        Ok(request) => ask(request, &requests).await,
+        Ok(request) => answers.answer(request).await,
         Err(message) => refused(message),
     };
     write_line(&mut stream, &response).await;
@@ -176,22 +167,6 @@ fn parse(line: &[u8]) -> Result<Request, String> {
         return Err(format!("the request is longer than {REQUEST_LENGTH_MAX} bytes"));
     }
     serde_json::from_slice(line).map_err(|error| format!("cannot read the request: {error}"))
-}
-
-async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Response {
-    let (answer, answered) = oneshot::channel();
-    let exchange = async {
-        requests.send((request, answer)).await.ok()?;
-        answered.await.ok()
-    };
-    match timeout(ANSWER_TIMEOUT, exchange).await {
-        Ok(Some(response)) => response,
-        Ok(None) => refused("the agent is stopping".to_owned()),
-        Err(_) => Response::Refused {
-            message: format!("the agent did not answer within {} s", ANSWER_TIMEOUT.as_secs()),
-            hint: Some("it may be waiting for the API server; try again".to_owned()),
-        },
-    }
 }
 
 fn refused(message: String) -> Response {
@@ -227,6 +202,7 @@ fn encode(response: &Response) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::answers::tests::answers;
 
     fn done(message: &str) -> Response {
         Response::Done { message: message.to_owned() }
@@ -240,11 +216,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::try_from(folder.path().join("run/control.sock")).unwrap();
         let listener = listen(&path).await.unwrap();
-        let (requests, mut asked) = mpsc::channel::<Asked>(4);
+        let (answers, mut other) = answers();
         let shutdown = CancellationToken::new();
-        let answers = async {
+        let looping = async {
             let mut unanswered = Vec::new();
-            while let Some((request, sender)) = asked.recv().await {
+            while let Some((request, sender)) = other.asked.recv().await {
                 match answer(request) {
                     Some(response) => sender.send(response).unwrap(),
                     None => unanswered.push(sender),
@@ -256,7 +232,7 @@ mod tests {
             shutdown.cancel();
             result
         };
-        tokio::join!(serve(listener, requests, shutdown.clone()), answers, client).2
+        tokio::join!(serve(listener, answers, shutdown.clone()), looping, client).2
     }
 
     async fn send(path: &Utf8Path, line: &[u8]) -> String {
@@ -298,23 +274,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_does_not_answer_is_reported_after_thirty_seconds() {
-        let line = b"{\"request\":\"status\"}\n";
+        let line = b"{\"request\":\"sync\"}\n";
         let answer = with_server(|_| None, async |path| send(path, line).await).await;
         assert!(answer.contains("the agent did not answer within 30 s"), "{answer}");
     }
 
-    #[tokio::test]
-    async fn a_request_after_the_loop_has_ended_hears_that_the_agent_is_stopping() {
-        let (requests, asked) = mpsc::channel(1);
-        drop(asked);
-        assert_eq!(
-            ask(Request::Sync, &requests).await,
-            refused("the agent is stopping".to_owned())
-        );
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn a_seventeenth_connection_waits_until_one_of_sixteen_ends() {
+    async fn a_sixty_fifth_connection_waits_until_one_of_sixty_four_ends() {
         let answer = with_server(
             |_| Some(done("served")),
             async |path| {

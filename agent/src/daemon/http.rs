@@ -3,7 +3,7 @@
 //! Reads what the loop publishes and never asks it anything: a loop that hangs
 //! is exactly what a probe is there to find. Takes no request that changes anything.
 
-use std::{fmt::Write as _, future::ready, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::ready, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -16,26 +16,24 @@ use leeward_core::model::Uptime;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connections::BoundedListener;
+use super::{
+    connections::BoundedListener,
+    progress::{Heartbeat, Stage},
+};
 use crate::{clock::Clock, metrics::Metrics};
 
 /// A loop that has not come round for so long is taken for dead. Longer than
 /// any single call that it waits for.
 pub const HEARTBEAT_AGE_MAX: Duration = Duration::from_mins(1);
 
+/// Opening a store may take so long, by then not even an SD card is still
+/// checking each page of 256 MiB. A probe that kills it has it begin anew.
+const OPENING_MAX: Duration = Duration::from_mins(10);
+
 /// How long a client may keep us from leaving.
 const DRAIN: Duration = Duration::from_secs(2);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// What the loop says of itself, in every round.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// When the loop last came round; the start of the process before its first round.
-    pub at: Uptime,
-    pub store_open: bool,
-    pub status_published: bool,
-}
 
 /// All that the server needs.
 #[derive(Clone, Debug)]
@@ -84,7 +82,7 @@ fn healthz(endpoints: &Endpoints) -> (StatusCode, String) {
 }
 
 fn readyz(endpoints: &Endpoints) -> (StatusCode, String) {
-    is_ready(*endpoints.heartbeat.borrow())
+    is_ready(endpoints.heartbeat.borrow().stage)
 }
 
 fn metrics(endpoints: &Endpoints) -> impl IntoResponse + use<> {
@@ -94,35 +92,33 @@ fn metrics(endpoints: &Endpoints) -> impl IntoResponse + use<> {
 
 fn alive(heartbeat: Heartbeat, now: Uptime) -> (StatusCode, String) {
     let age = now - heartbeat.at;
-    if age < HEARTBEAT_AGE_MAX {
+    let (max, what) = match heartbeat.stage {
+        Stage::OpensStore => (OPENING_MAX, "the store has not been opened within"),
+        _ => (HEARTBEAT_AGE_MAX, "the loop has not come round for"),
+    };
+    if age < max {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        let text = format!("the loop last came round {} s ago\n", age.as_secs());
-        (StatusCode::SERVICE_UNAVAILABLE, text)
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{what} {} s\n", age.as_secs()))
     }
 }
 
 /// Ready says that we can answer, not that the cluster is well or the link is
-/// up: nobody is helped by an agent that is taken out of service for those.
-fn is_ready(heartbeat: Heartbeat) -> (StatusCode, String) {
-    let mut waits = String::new();
-    for (done, what) in [
-        (heartbeat.store_open, "the store is not open yet"),
-        (heartbeat.status_published, "no status has been published yet"),
-    ] {
-        if !done {
-            writeln!(waits, "{what}").expect("writing to a string does not fail");
+/// up: nobody is helped by an agent that is taken out of service for those. One
+/// that waits for the lease is ready to take over.
+fn is_ready(stage: Stage) -> (StatusCode, String) {
+    match stage.waits_for() {
+        Some(what) if stage != Stage::Follows => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n"))
         }
-    }
-    if waits.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, waits)
+        _ => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use jiff::Timestamp;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -132,8 +128,7 @@ mod tests {
     use super::*;
     use crate::daemon::connections::{CONNECTIONS_MAX, LIFETIME};
 
-    const WELL: Heartbeat =
-        Heartbeat { at: Uptime::from_secs(100), store_open: true, status_published: true };
+    const WELL: Heartbeat = Heartbeat { at: Uptime::from_secs(100), stage: Stage::Runs };
 
     #[test]
     fn a_loop_that_came_round_within_a_minute_is_alive() {
@@ -142,15 +137,30 @@ mod tests {
 
     #[test]
     fn a_loop_that_hangs_is_not_alive_and_says_since_when() {
-        let text = "the loop last came round 60 s ago\n".to_owned();
+        let text = "the loop has not come round for 60 s\n".to_owned();
         assert_eq!(alive(WELL, Uptime::from_secs(160)), (StatusCode::SERVICE_UNAVAILABLE, text));
     }
 
     #[test]
-    fn not_ready_says_what_is_missing() {
-        let opened = Heartbeat { status_published: false, ..WELL };
-        let text = "no status has been published yet\n".to_owned();
-        assert_eq!(is_ready(opened), (StatusCode::SERVICE_UNAVAILABLE, text));
+    fn a_store_that_is_repaired_for_minutes_is_no_loop_that_hangs() {
+        let opening = Heartbeat { stage: Stage::OpensStore, ..WELL };
+        let codes = [699, 700].map(|second| alive(opening, Uptime::from_secs(second)).0);
+        assert_eq!(codes, [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE]);
+    }
+
+    #[test]
+    fn readyz_says_what_is_missing_and_a_follower_is_ready() {
+        let stages = [Stage::OpensStore, Stage::FirstRound, Stage::Follows, Stage::Runs];
+        let answers = stages.map(|stage| {
+            let (code, text) = is_ready(stage);
+            format!("{stage:?}: {} {text}", code.as_u16())
+        });
+        insta::assert_snapshot!(answers.concat(), @r"
+        OpensStore: 503 the store is not open yet
+        FirstRound: 503 no status has been published yet: the first round is under way
+        Follows: 200 ok
+        Runs: 200 ok
+        ");
     }
 
     /// Runs a server for as long as `client` lasts.

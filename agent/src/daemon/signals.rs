@@ -101,8 +101,9 @@ impl Signals {
     }
 }
 
+/// Ends the process at once.
 #[expect(clippy::exit, reason = "whoever asks a second time does not want to wait for anything")]
-fn leave(code: i32) -> ! {
+pub(super) fn leave(code: i32) -> ! {
     std::process::exit(code)
 }
 

@@ -52,6 +52,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
             },
             Request::Approve { app } => self.approve(&app),
         };
+        // Whoever asks for the status next must see what this request changed.
+        self.publish();
         self.journal.answer(response, to);
     }
 

@@ -12,7 +12,7 @@ use std::{
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use leeward_core::{
-    cycle::{App, AppEvent, Effect, Now, step},
+    cycle::{App, AppEvent, Effect, Now, RevisionRecord, step},
     model::{AppName, KindVersion, Seen, StatusDocument, Uptime},
     report::{Delivery, Event, EventKind},
 };
@@ -46,7 +46,7 @@ use crate::{
 const MAX_SIGHTINGS_IN_A_ROW: usize = 8192;
 /// The loop turns at least this often, so that the watchdog is fed and pauses end.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-/// Once the loop is told to stop: how long what is under way has to end. What
+/// Once the loop is told to stop: how long errands have to come back. One that
 /// does not is as after a power cut.
 const DRAIN: Duration = Duration::from_millis(1500);
 
@@ -80,6 +80,8 @@ pub struct Channels {
     pub ask_poll: watch::Sender<Ask>,
     /// The newest status, for whoever serves it.
     pub status: watch::Sender<Option<Arc<StatusDocument>>>,
+    /// Lines of history that are not on disk yet, newest first.
+    pub unwritten: watch::Sender<Arc<Vec<RevisionRecord>>>,
     /// How the reporter fares.
     pub delivery: watch::Receiver<Delivery>,
     pub shutdown: CancellationToken,
@@ -283,7 +285,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         next
     }
 
-    /// Lets what is under way end, and records it.
+    /// Lets what is under way end, and records it. How long the disk may take for
+    /// that is up to whoever waits for the end of the loop.
     async fn drain(&mut self) {
         for managed in self.apps.values() {
             if let Some(errand) = &managed.errand {
@@ -292,12 +295,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
         let until = tokio::time::sleep(DRAIN);
         tokio::pin!(until);
-        while !(self.journal.is_idle() && self.apps.values().all(|one| one.errand.is_none())) {
+        let mut is_over = false;
+        loop {
+            let is_back = is_over || self.apps.values().all(|one| one.errand.is_none());
+            if is_back && (self.journal.is_idle() || self.journal.fault().is_some()) {
+                return;
+            }
             tokio::select! {
                 biased;
                 written = self.journal.written() => self.written(written),
-                Some(back) = self.errands.next() => self.back(back),
-                () = &mut until => break,
+                Some(back) = self.errands.next(), if !is_over => self.back(back),
+                () = &mut until, if !is_over => is_over = true,
             }
         }
     }

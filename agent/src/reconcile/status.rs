@@ -133,6 +133,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
     /// Hands the newest status to whoever serves it, and puts it into the
     /// outbox when something in it changed that matters far away.
     pub(super) fn publish(&mut self) {
+        let unwritten = self.journal.unwritten();
+        self.channels.unwritten.send_if_modified(|known| {
+            let changed = **known != unwritten;
+            if changed {
+                *known = Arc::new(unwritten);
+            }
+            changed
+        });
         let document = self.document();
         self.measure(&document);
         let kept = reportable(&document);

@@ -67,7 +67,7 @@ pub struct Store {
     disk: Disk,
     /// `None` on a disk that is not a file.
     folder: Option<Folder>,
-    max_size: u64,
+    max_size: AtomicU64,
     written: Arc<AtomicU64>,
     outbox_limit: AtomicU64,
     /// The newest event that this process offered to the receiver.
@@ -95,7 +95,7 @@ impl Store {
             database: RwLock::new(Some(database)),
             disk,
             folder: None,
-            max_size: u64::MAX,
+            max_size: AtomicU64::new(u64::MAX),
             written,
             outbox_limit: AtomicU64::new(OUTBOX_SIZE),
             attempted: AtomicU64::new(0),
@@ -117,7 +117,7 @@ impl Store {
             Some(folder) => folder.size(),
             None => (self.disk)().and_then(|disk| disk.len()).unwrap_or_default(),
         };
-        StoreStatus { bytes, max_bytes: self.max_size }
+        StoreStatus { bytes, max_bytes: self.max_size() }
     }
 
     /// Bytes written to the disk since the store was opened.
@@ -125,8 +125,17 @@ impl Store {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Changes the budget, in bytes.
+    pub fn set_max_size(&self, bytes: u64) {
+        self.max_size.store(bytes, Ordering::Relaxed);
+    }
+
+    fn max_size(&self) -> u64 {
+        self.max_size.load(Ordering::Relaxed)
+    }
+
     fn reserve(&self) -> u64 {
-        RECORD_RESERVE.min(self.max_size / 4)
+        RECORD_RESERVE.min(self.max_size() / 4)
     }
 
     /// Runs `act` in a read transaction. A disk that failed once is opened again and asked once more.

@@ -73,7 +73,7 @@ impl Store {
 
     /// Bytes that Git objects may take.
     pub(super) fn object_budget(&self) -> u64 {
-        self.max_size - self.reserve()
+        self.max_size() - self.reserve()
     }
 
     fn write_objects(

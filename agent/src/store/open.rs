@@ -131,7 +131,7 @@ impl Store {
         };
         let mut store = Self::new(path.into_string(), database, disk, written);
         store.folder = Some(folder);
-        store.max_size = max_size;
+        store.set_max_size(max_size);
         store
     }
 
@@ -162,8 +162,8 @@ impl Store {
         let disk = Box::new(move || -> io::Result<Box<dyn StorageBackend>> {
             Ok(Box::new(backend.clone()))
         });
-        let mut store = Self::new(path.into_string(), database, disk, written);
-        store.max_size = max_size;
+        let store = Self::new(path.into_string(), database, disk, written);
+        store.set_max_size(max_size);
         Ok(Opened { store, recovered: None })
     }
 }

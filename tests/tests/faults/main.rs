@@ -4,6 +4,7 @@
 
 mod content;
 mod daemon;
+mod desk;
 mod links;
 mod store;
 

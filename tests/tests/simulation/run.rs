@@ -68,7 +68,7 @@ async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
         sabotaged(&store, sabotage)?;
         check_inventory(&handle, &store)?;
         let cut = {
-            let agent = agent(&handle, Arc::clone(&store), seed, sabotage)?;
+            let agent = agent(&handle, &store, seed, sabotage)?;
             let receiver = receive(handle.clone(), Arc::clone(&store));
             pin!(agent, receiver);
             select! {
@@ -116,7 +116,7 @@ fn text(error: impl std::error::Error) -> String {
 /// The loop and the poller, as the daemon would run them.
 fn agent(
     handle: &Handle,
-    store: Arc<Store>,
+    store: &Arc<Store>,
     seed: u64,
     sabotage: Sabotage,
 ) -> Result<impl Future<Output = ()>, String> {
@@ -139,8 +139,8 @@ fn agent(
     let poller = Poller {
         boundary: Boundary::default(),
         elsewhere: Elsewhere::default(),
-        fetch: SimSource { handle: handle.clone(), store: Arc::clone(&store) },
-        store: Arc::clone(&store),
+        fetch: SimSource { handle: handle.clone(), store: Arc::clone(store) },
+        store: Arc::clone(store),
         interval: config.source.interval,
         outcomes,
         asked,
@@ -149,7 +149,7 @@ fn agent(
     let reconciler = Reconciler::new(
         Settings { config, version: "simulated".to_owned(), recovered: None, in_flight: IN_FLIGHT },
         Start::Boot,
-        &store,
+        store,
         SimCluster { handle: handle.clone() },
         Clock::simulated(start),
         Hooks {
@@ -165,6 +165,7 @@ fn agent(
             requests,
             ask_poll,
             status,
+            unwritten: watch::channel(Arc::default()).0,
             delivery: watch::channel(leeward_core::report::Delivery::default()).1,
             shutdown,
         },

@@ -197,10 +197,10 @@ fn a_refusal_is_an_error_with_its_hint() {
 
 #[test]
 fn sync_without_wait_returns_at_once() {
-    let answers = vec![status(document()), done("polling")];
+    let answers = vec![done("polling")];
     let (said, asked) = Device::new().say_to(answers, &["sync", "--output", "json"]);
     assert_eq!(said.json(), json!({ "message": "polling" }));
-    assert_eq!(asked, [Request::Status, Request::Sync]);
+    assert_eq!(asked, [Request::Sync]);
 }
 
 #[test]
