@@ -43,7 +43,8 @@ def anchors(text):
 
 
 def pages():
-    found = {ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "agent/kustomize/README.md"}
+    found = {ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"}
+    found |= {ROOT / room / "README.md" for room in ["agent", "agent/core", "agent/kustomize", "tests"]}
     found |= set(DOCS.rglob("*.md")) | set((ROOT / "packaging").rglob("README.md"))
     found |= set((ROOT / "systemd").rglob("README.md"))
     return sorted(found)
