@@ -43,7 +43,8 @@ def anchors(text):
 
 
 def pages():
-    found = {ROOT / "README.md", ROOT / "CHANGELOG.md"}
+    found = {ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"}
+    found |= {ROOT / "agent" / "README.md", ROOT / "tests" / "README.md"}
     found |= set((ROOT / "agent").glob("*/README.md"))
     found |= set(DOCS.rglob("*.md")) | set((ROOT / "packaging").rglob("README.md"))
     found |= set((ROOT / "systemd").rglob("README.md"))

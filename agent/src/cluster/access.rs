@@ -68,8 +68,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether a file is just not there (yet): k3s writes its own while it
-    /// starts, and a package brings the machine's certificate authorities.
+    /// Returns whether a file is just not there (yet): k3s writes its own while
+    /// it starts, and a package brings the machine's certificate authorities.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Read { .. } | Self::NoAuthorities { .. })
     }
@@ -83,7 +83,7 @@ enum Origin {
     ServiceAccount,
 }
 
-/// What the process finds around it.
+/// The parts of the process's environment that lead to a cluster.
 struct Surroundings {
     service_account_mounted: bool,
     kubeconfig_variable: Option<OsString>,
@@ -178,7 +178,7 @@ impl Access {
 }
 
 impl Connection {
-    /// Whether both are one and the same.
+    /// Returns whether both are the same connection.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.server, &other.server)
     }

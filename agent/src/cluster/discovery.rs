@@ -20,7 +20,7 @@ use super::{
 
 /// A kind that is not served is not looked for again before this.
 const REFRESH: Duration = Duration::from_secs(1);
-/// The same, while a definition has been written or read a moment ago: its
+/// Used instead of `REFRESH` while a definition was written or read a moment ago: its
 /// kinds are about to appear, and somebody waits for them.
 const REFRESH_AFTER_DEFINITION: Duration = Duration::from_millis(100);
 /// Whoever asks so soon after a question that got no answer gets none either,
@@ -41,7 +41,7 @@ pub(super) struct Resource {
     pub(super) scope: Scope,
 }
 
-/// What is known of the kinds.
+/// The kinds that are known to be served.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     table: Mutex<Table>,
@@ -66,7 +66,7 @@ struct Table {
 }
 
 impl Discovery {
-    /// Where objects of `kind` live.
+    /// Returns where objects of `kind` live.
     pub(super) async fn resource(
         &self,
         transport: &Transport,
@@ -150,7 +150,7 @@ impl Discovery {
         (now.duration_since(*at) < FAILURE_COUNTS).then(|| fault.clone())
     }
 
-    /// Whether it is time to ask for `kind`, after an answer that did not have it.
+    /// Returns whether it is time to ask for `kind` again, after an answer that did not have it.
     fn is_due(&self, kind: &KindVersion, now: Instant) -> bool {
         let mut table = self.table();
         let is_new = table
@@ -260,7 +260,7 @@ struct ResponseKind {
     kind: String,
 }
 
-/// Reads an `APIGroupDiscoveryList`; `None` when it is another document.
+/// Reads an `APIGroupDiscoveryList`; `None` when it is a different document.
 fn parse_aggregated(body: &[u8]) -> Option<Resources> {
     let list: GroupList = serde_json::from_slice(body).ok()?;
     if list.kind != "APIGroupDiscoveryList" {

@@ -1,4 +1,4 @@
-//! What an answer of the API server means for us: whose fault it is, said
+//! Makes a fault of an answer of the API server: whose fault it is, said
 //! briefly and without the values of Secrets.
 
 mod webhook;

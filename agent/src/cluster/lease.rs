@@ -24,12 +24,12 @@ const RENEW: Duration = Duration::from_secs(5);
 /// How long after our last renewal began we stop to act. The rest of
 /// `DURATION` is for what is in flight to end.
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// Between two looks at a lease that another holds.
+/// Between two reads of a lease that somebody else holds.
 const LOOK: Duration = Duration::from_secs(2);
 /// To take over from one who let go, in seconds; the API server refuses 0.
 const RELEASED_SECONDS: u64 = 1;
 
-/// What a lease says.
+/// The content of a lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Record {
     /// Empty when nobody holds it.
@@ -40,7 +40,7 @@ struct Record {
     resource_version: String,
 }
 
-/// What to do about a lease.
+/// The next action of a contender.
 #[derive(Debug, PartialEq, Eq)]
 enum Claim {
     Create,
@@ -129,7 +129,7 @@ impl LeaseHolder {
         }
     }
 
-    /// Lets go, so that another need not wait; best effort.
+    /// Gives the lease up, so that the next holder need not wait; best effort.
     pub async fn release(&mut self) {
         let (Some(_), Some((record, _))) = (self.renewed.take(), self.seen.take()) else { return };
         let body = self.body(Some(&record), "", RELEASED_SECONDS);

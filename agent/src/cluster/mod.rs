@@ -110,7 +110,7 @@ impl Kubernetes {
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                // What the others are doing is best effort, and ends with the process.
+                // The other tasks are best effort, and end with the process.
                 () = inner.sightings.closed() => {}
                 () = watch::serve(Arc::clone(&inner)) => {}
                 () = announcing => {}
@@ -196,7 +196,7 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// What questions to the API server itself are about, for its refusals.
+/// Stands for the API server itself in the refusal of a question that is about no kind.
 fn kind_of_inquiry() -> KindVersion {
     KindVersion { kind: Kind::new("", "APIServer"), version: "v1".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! What `leeward check` asks of the API server: is it there, and does it let
+//! The questions of `leeward check` to the API server: is it there, and does it let
 //! us do what we need to do.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use super::{
     transport::{Call, JSON},
 };
 
-/// What it takes to own objects of a kind. A server-side apply that creates
+/// Verbs that it takes to own objects of a kind. A server-side apply that creates
 /// needs `create` beside `patch`.
 const VERBS: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
 /// Questions in flight at once.
@@ -32,13 +32,13 @@ pub struct Probe {
     pub unknown: Vec<KindVersion>,
 }
 
-/// Whether we may do one thing to all objects of a kind.
+/// One verb on all objects of a kind, and whether we may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
     /// `patch deployments.apps`
     pub what: String,
     pub allowed: bool,
-    /// What the authorizer adds; often empty.
+    /// The reason that the authorizer gives; often empty.
     pub reason: String,
 }
 

@@ -25,6 +25,12 @@ use super::{
 /// For a request and its whole answer. A board under load takes seconds for a
 /// large list; no answer to a small request takes that long.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// For a write of an object, which passes through webhooks. The API server gives
+/// each of them 10 s, or up to 30 s where its configuration says so; with a
+/// little more we hear which one hangs, instead of giving up at the same moment.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(32);
+/// For the question whether the API server answers at all, which costs it nothing.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of one answer. The largest object that etcd takes has 1.5 MiB, a page
 /// of a list 500 objects.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
@@ -65,6 +71,12 @@ impl Call {
         let body = Some((JSON, body.to_string().into()));
         Self { method, target, accept: JSON, body }
     }
+
+    /// Returns whether webhooks may have a say. Leases and Events are written by `POST`
+    /// and `PUT`, and have to be quick or not at all.
+    fn writes_an_object(&self) -> bool {
+        matches!(self.method, Method::PATCH | Method::DELETE)
+    }
 }
 
 /// An answer, whatever its status.
@@ -87,7 +99,7 @@ pub(super) struct Transport {
     suspicion: Notify,
     /// Counts how often the API server came back.
     returns: watch::Sender<u64>,
-    /// What the server's clock said, and when.
+    /// The time by the server's clock, and when we heard it.
     clock: Mutex<Option<(Timestamp, Instant)>>,
 }
 
@@ -124,7 +136,7 @@ impl Transport {
         self.returns.subscribe()
     }
 
-    /// The wall time of the API server's machine, as far as its answers told.
+    /// Returns the wall time of the API server's machine, once an answer named it.
     pub(super) fn server_time(&self) -> Option<Timestamp> {
         let (said, heard) = (*self.clock.lock().unwrap_or_else(PoisonError::into_inner))?;
         said.checked_add(heard.elapsed()).ok()
@@ -162,14 +174,40 @@ impl Transport {
 
     /// Tries a second time where the server asks for it.
     async fn exchange(&self, call: &Call) -> Result<Answer, ClusterFault> {
-        let (answer, wait) = bounded(self.once(call)).await?;
+        let (answer, wait) = self.attempt(call).await?;
         match wait {
             Some(wait) if matches!(answer.code, 429 | 500 | 503 | 504) => {
                 sleep(wait.min(MAX_RETRY_AFTER)).await;
-                bounded(self.once(call)).await.map(|(answer, _)| answer)
+                self.attempt(call).await.map(|(answer, _)| answer)
             }
             _ => Ok(answer),
         }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<(Answer, Option<Duration>), ClusterFault> {
+        let most = if call.writes_an_object() { WRITE_TIMEOUT } else { TIMEOUT };
+        match timeout(most, self.once(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.no_answer(call, most).await),
+        }
+    }
+
+    /// Says who is to blame when there was no answer within `waited`. A write
+    /// that hangs while other requests are answered hangs behind something of
+    /// its own, such as a webhook with a long timeout.
+    async fn no_answer(&self, call: &Call, waited: Duration) -> ClusterFault {
+        let seconds = waited.as_secs();
+        let proof = Call::get("/livez".to_owned(), JSON);
+        if call.writes_an_object()
+            && matches!(timeout(PROOF_TIMEOUT, self.once(&proof)).await, Ok(Ok(_)))
+        {
+            let message = format!(
+                "the API server does not answer this write within {seconds} s, though it answers \
+                 others: a webhook may hang"
+            );
+            return ClusterFault::NotReady { message };
+        }
+        ClusterFault::Unreachable { message: format!("no answer within {seconds} s") }
     }
 
     async fn once(&self, call: &Call) -> Result<(Answer, Option<Duration>), ClusterFault> {
@@ -190,7 +228,7 @@ impl Transport {
         let connection = self.access.connection().await.map_err(|error| unreachable(&error))?;
         let response = match send_over(&connection, call).await {
             // A kept connection that the server closed just now. All our requests may be
-            // repeated: at worst the second is told that the first succeeded.
+            // repeated: at worst the second answer is that the first succeeded.
             Err(SendError::Broken(_)) => send_over(&connection, call).await,
             response => response,
         };
@@ -301,20 +339,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(value).unwrap())])
-    }
-
-    #[test]
-    fn only_whole_seconds_are_a_time_to_wait() {
-        assert_eq!(retry_after(&headers("1")), Some(Duration::from_secs(1)));
-        assert_eq!(retry_after(&headers("soon")), None);
-        assert_eq!(retry_after(&headers("-1")), None);
-        assert_eq!(retry_after(&HeaderMap::new()), None);
-    }
-}
+mod tests;

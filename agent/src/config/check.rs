@@ -20,7 +20,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MIN_STORE_SIZE: u64 = 1 << 20;
 /// Room for a handful of events, in bytes.
 const MIN_OUTBOX_SIZE: u64 = 4 << 10;
-/// Of a DNS label, which the name has to fit into.
+/// Characters of a cluster's name: it has to fit into a DNS label.
 const MAX_NAME_LENGTH: usize = 63;
 
 pub(super) fn check(

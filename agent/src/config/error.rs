@@ -21,7 +21,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Which layer it is, whatever the place in it.
+    /// Returns the layer, without the place in it.
     pub(super) fn layer(&self) -> u8 {
         match self {
             Self::Default => 0,

@@ -2,7 +2,7 @@
 //! reference page and the JSON schema are printed from it, and the nearest
 //! known key is looked up in it.
 
-/// What a key holds.
+/// The type of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -49,12 +49,12 @@ impl Kind {
     }
 }
 
-/// What holds when nobody sets a key.
+/// The value of a key that nobody sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// Somebody has to set it.
     Required,
-    /// As it would be written in the environment.
+    /// The value, written as in the environment.
     Value(&'static str),
     /// Nothing; the text says what that means.
     Unset(&'static str),

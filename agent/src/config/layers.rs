@@ -44,7 +44,7 @@ pub(super) enum Raw {
     Integer(i128),
     Float(f64),
     Boolean(bool),
-    /// Of texts.
+    /// A list of texts.
     List(Vec<String>),
     /// Something that no key holds, in words.
     Other(&'static str),
@@ -63,7 +63,7 @@ pub(super) struct Settings {
     pub(super) tables: BTreeMap<&'static str, BTreeMap<String, Setting>>,
 }
 
-/// What the layers say together.
+/// All layers merged: the value of each key, and the problems.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) settings: Settings,
@@ -274,7 +274,7 @@ impl Raw {
         }
     }
 
-    /// What was found, for a message: bounded, on one line, without passwords.
+    /// Returns the value for a message: bounded, on one line, without passwords.
     pub(super) fn found(&self) -> String {
         match self {
             Self::Loose(text) | Self::String(text) => {

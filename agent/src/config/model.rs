@@ -28,7 +28,7 @@ pub struct ClusterConfig {
     pub kubeconfig: Option<Utf8PathBuf>,
 }
 
-/// What to follow.
+/// The ref, or the commit, that is followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     Branch(String),
@@ -97,7 +97,7 @@ pub struct SubstituteConfig {
     pub variables: BTreeMap<String, String>,
 }
 
-/// Of encrypted files.
+/// Settings for encrypted files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SopsConfig {
     /// Read again at every use.
@@ -110,7 +110,7 @@ pub struct ReportConfig {
     pub token_file: Option<Utf8PathBuf>,
     pub tls: TlsFiles,
     pub proxy: Option<String>,
-    /// Of the outbox, in bytes.
+    /// Largest size of the outbox, in bytes.
     pub max_size: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What to follow, where it is, and who we are to it: the checks of `[source]`
+//! The repository, the ref and the credentials: the checks of `[source]`
 //! that are more than a type.
 
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub(super) fn reference(checker: &mut Checker<'_>) -> Option<Reference> {
     Some(if name == "source.tag" { Reference::Tag(text) } else { Reference::Branch(text) })
 }
 
-/// As in git-check-ref-format.
+/// Returns whether Git takes this for a name of a ref, by the rules of git-check-ref-format.
 fn is_ref_name(name: &str) -> bool {
     let part = |part: &str| {
         !part.is_empty() && !part.starts_with('.') && !part.to_ascii_lowercase().ends_with(".lock")
@@ -193,7 +193,7 @@ pub(super) fn credentials(
     }
 }
 
-/// Whether we may speak with a remote; the error says what is allowed.
+/// Checks that we may speak with a remote; the error names what is allowed.
 pub(super) fn remote(url: &str, allow_http: bool, section: &str) -> Result<(), String> {
     const ALLOWED: &str = "a URL such as `https://git.example.com/fleet.git`";
     if url.starts_with("ssh://") || (!url.contains("://") && url.contains('@')) {

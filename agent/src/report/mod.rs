@@ -74,7 +74,7 @@ pub struct Reporter {
     delivery: watch::Sender<Delivery>,
 }
 
-/// What comes after a step.
+/// The next move of the reporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     /// There may be more to send.
@@ -119,7 +119,7 @@ impl Reporter {
     }
 
     /// Runs until `shutdown`. `wake` changes whenever something was put into
-    /// the outbox; `clock` tells the wall time, for the record only.
+    /// the outbox; `clock` gives the wall time, for the record only.
     pub async fn run(
         mut self,
         mut wake: watch::Receiver<u64>,

@@ -16,15 +16,15 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 
 use crate::config::{ReportConfig, TlsFiles};
 
-/// Of a certificate, key or token file, in bytes.
+/// Largest certificate, key or token file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
-/// Of an answer's body that is read so that the connection can be kept, in bytes.
+/// Bytes of an answer's body that are read, so that the connection can be kept.
 const ANSWER_MAX: usize = 64 * 1024;
-/// DNS, TCP and TLS together.
+/// For DNS, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bodies below this, in bytes, do not get smaller enough to matter.
 const COMPRESS_MIN: usize = 512;
-/// Of zstd.
+/// Compression level of zstd.
 const LEVEL: i32 = 3;
 
 /// Why there is no answer.
@@ -43,13 +43,13 @@ pub(super) enum SendError {
 }
 
 impl SendError {
-    /// Whether fewer bytes at once might get through: the connection stood.
+    /// Returns whether fewer bytes at once might get through, since the connection stood.
     pub(super) fn may_be_too_much(&self) -> bool {
         matches!(self, Self::Transport { source, .. } if !source.is_connect() && !source.is_builder())
     }
 }
 
-/// What the receiver said.
+/// The receiver's answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -194,7 +194,7 @@ impl Receiver {
     }
 }
 
-/// What the TLS files hold.
+/// The contents of the TLS files.
 struct Files {
     ca: Option<Vec<u8>>,
     /// Certificate and key, one after the other.

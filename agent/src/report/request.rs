@@ -8,7 +8,7 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 /// A batch, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Of the events in it, in their order.
+    /// Sequence numbers of the events in the body, in their order.
     pub(super) sequences: Vec<u64>,
     pub(super) body: Vec<u8>,
     pub(super) has_state: bool,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::SourceConfig;
 
-/// A handshake over a satellite takes 2 s; 20 s is a link that is down.
+/// For DNS, TCP and TLS together. Over a satellite that takes 2 s; after 20 s the link is down.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes that the other side does not acknowledge for so long were sent into a dead connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
@@ -93,7 +93,7 @@ fn with_proxy(
     home: &Url,
 ) -> Result<ClientBuilder, FetchFailure> {
     let Some(proxy) = &config.proxy else {
-        // What the environment says of proxies is not meant for this machine itself.
+        // Proxies of the environment are not meant for connections to this machine itself.
         return Ok(if is_loopback(home) { builder.no_proxy() } else { builder });
     };
     let proxy = Proxy::all(proxy.as_str()).map_err(|error| {

@@ -163,7 +163,7 @@ pub(super) enum Identity {
     File(String),
 }
 
-/// What a status other than success means.
+/// The failure that a status other than success stands for.
 pub(super) fn of_status(
     status: reqwest::StatusCode,
     retry_after: Option<&str>,

@@ -328,14 +328,15 @@ fn may_see_credentials(home: &Url, base: &Url) -> bool {
         && (upgraded || home.port_or_known_default() == base.port_or_known_default())
 }
 
-/// As hyper writes it: the lines that reqwest adds are `accept`, `host` and `content-length`.
+/// Counts the bytes of a request as hyper writes it. The lines that reqwest adds are `accept`,
+/// `host` and `content-length`.
 fn request_bytes(request: &Request, by_proxy: bool) -> u64 {
     let url = request.url();
     let query = url.query().map_or(0, |query| query.len() + 1);
     let line =
         request.method().as_str().len() + url.path().len() + query + " HTTP/1.1\r\n".len() + 1;
     let host = "host: \r\n".len() + host_and_port(url).len();
-    // A proxy is told the whole address, except in a tunnel.
+    // A proxy needs the whole address in the request line, except in a tunnel.
     let whole = by_proxy && url.scheme() == "http";
     let origin = if whole { "http://".len() + host_and_port(url).len() } else { 0 };
     let body = request

@@ -82,19 +82,19 @@ impl<O: Objects> GitSource<O> {
         }
     }
 
-    /// Refuses blobs beyond so many bytes; 64 MiB unless told.
+    /// Refuses blobs of more bytes than this; 64 MiB unless set.
     #[must_use]
     pub fn with_blob_limit(mut self, bytes: u64) -> Self {
         self.limits.blob = bytes;
         self
     }
 
-    /// What is known of the server, to be kept beside its URL.
+    /// Returns what was learnt of the server, to be stored beside its URL.
     pub fn memory(&self) -> Option<Vec<u8>> {
         self.remote.map(Remembered::to_bytes)
     }
 
-    /// The same, when it has changed since it was last taken.
+    /// Returns `memory` if it has changed since the last call.
     pub fn take_changed_memory(&mut self) -> Option<Vec<u8>> {
         std::mem::take(&mut self.is_remote_new).then(|| self.memory()).flatten()
     }
@@ -140,7 +140,7 @@ impl<O: Objects> GitSource<O> {
         let body = link.capabilities().await?;
         let capabilities =
             parse_capabilities(&body).map_err(|error| of_capabilities(&error, &link.url()))?;
-        tracing::debug!(?capabilities, "The Git server said what it can do.");
+        tracing::debug!(?capabilities, "The Git server announced its capabilities.");
         let remote = Remembered::of(&capabilities);
         self.asked_at = Instant::now();
         self.remember(remote);
@@ -219,7 +219,11 @@ impl<O: Objects> GitSource<O> {
                     effort.descend();
                     return Err(self.too_wide(link));
                 };
-                tracing::debug!(?rung, ?ladder, "Climbs to a tree that does not fit.");
+                tracing::debug!(
+                    ?rung,
+                    ?ladder,
+                    "A tree is too large for the link; fetches it over older commits."
+                );
                 let received = self.exchange(link, &request, Keep::All, Stop::AtEnd).await?;
                 received.note_progress(progressed);
                 self.judge(link, target, &request, &received)?;
@@ -255,7 +259,7 @@ impl<O: Objects> GitSource<O> {
         Ok(receive(link, answer, &self.objects, keep, stop, self.limits, &self.config.path).await)
     }
 
-    /// Whether to go on after an answer; learns from refusals.
+    /// Decides whether to go on after an answer, and learns from refusals.
     fn judge(
         &mut self,
         link: &Link,
@@ -293,7 +297,7 @@ impl<O: Objects> GitSource<O> {
         }
     }
 
-    /// Whether a step up the ladder brought us where it was to lead.
+    /// Returns whether a step up the ladder made its commit whole.
     fn has_reached(
         &self,
         ladder: &Ladder,
@@ -403,7 +407,7 @@ impl<O: Objects> GitSource<O> {
         }
     }
 
-    /// Whether the commit, as far as it is in the store, has no such folder.
+    /// Returns whether the commit, as far as the store has it, lacks the folder.
     fn has_no_folder(&self, commit: GitId, path: &[String]) -> bool {
         let missing = Missing::of(&self.objects, commit, path);
         missing.is_ok_and(|missing| matches!(missing.need(), Need::NoFolder(_)))

@@ -24,7 +24,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct ProbeStep {
     pub step: LinkStep,
-    /// What was found, or what failed.
+    /// The finding in one line, or the failure.
     pub outcome: Result<String, FetchFailure>,
     pub elapsed: Duration,
 }
@@ -64,7 +64,7 @@ async fn walk(config: &SourceConfig, steps: &mut Vec<ProbeStep>) -> Result<(), P
     }
     let since = Instant::now();
     let mut link = at(since, Link::open(config, None))?.value;
-    // The first request shakes hands too; what failed is told by the failure itself.
+    // The first request makes the connection too; the failure itself names the step that failed.
     let mut source = GitSource::new(config.clone(), MemoryObjects::default(), None);
     let known = source.learn_capabilities(&mut link).await;
     if url.scheme() == "https"

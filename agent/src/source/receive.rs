@@ -20,7 +20,7 @@ use super::{
 const GROUP_BYTES: usize = 64 << 10;
 const GROUP_AGE: Duration = Duration::from_secs(1);
 
-/// What one answer brought.
+/// The result of reading one answer.
 pub(super) struct Received {
     pub(super) end: End,
     /// Objects that we lacked, now durable.
@@ -31,7 +31,8 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// Whether trying again at once is worth it, for all answers of a fetch.
+    /// Notes in `progressed`, which is kept over all answers of a fetch, whether one more try at
+    /// once is worth it.
     pub(super) fn note_progress(&self, progressed: &mut bool) {
         *progressed |= self.new > 0;
         if matches!(self.trouble, Some(Trouble::Unkept(_))) {
@@ -48,7 +49,7 @@ pub(super) enum Trouble {
     Cut(FetchFailure),
     /// Trying again would end the same way.
     Fatal(FetchFailure),
-    /// What arrived could not be kept: it would only be sent again.
+    /// An object that arrived could not be stored. Asking again would only send it again.
     Unkept(FetchFailure),
     /// An object that we need is beyond the limit.
     TooLarge { id: GitId, size: u64, limit: u64 },
@@ -63,7 +64,7 @@ impl From<Broken> for Trouble {
     }
 }
 
-/// What to keep of an answer.
+/// Which objects of an answer are kept.
 pub(super) enum Keep<'a> {
     Ours(&'a mut Missing),
     All,
@@ -127,7 +128,7 @@ struct Reception<'a, 'm, O: Objects> {
     open_bytes: u64,
 }
 
-/// Reads an answer to its end, to a cut, or to where the rest is about others.
+/// Reads an answer to its end, to a cut, or to where only objects outside of our path follow.
 pub(super) async fn receive<O: Objects>(
     link: &mut Link,
     mut answer: Answer,

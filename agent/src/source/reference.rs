@@ -15,7 +15,7 @@ use crate::config::Reference;
 /// How alike a ref must be to be suggested, of 1.
 const LIKENESS: f64 = 0.75;
 
-/// What to fetch.
+/// The commit to fetch, and the ref that it was found under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) commit: GitId,

@@ -21,7 +21,7 @@ use super::{
 /// Lines of history that are kept for one app.
 const REVISIONS_PER_APP: usize = 100;
 
-/// What a step changes. What is left empty stays as it is.
+/// The changes of one step, for one durable commit. A part that is empty changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     pub apps: Vec<AppRecord>,
@@ -39,14 +39,14 @@ pub struct Batch {
     pub link: Vec<(String, Vec<u8>)>,
     /// Only ever raised.
     pub wall_floor: Option<Timestamp>,
-    /// What names the cluster.
+    /// The id of the cluster that this store belongs to.
     pub cluster_id: Option<String>,
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Whether anything had to be written.
+    /// True when anything had to be written.
     pub written: bool,
     /// The newest sequence that was ever given: what the reporter is woken with when it changes.
     pub last_sequence: u64,

@@ -26,25 +26,25 @@ const FRESH_MAX: u64 = 2000;
 /// The file is rewritten when this much of it, in bytes, was thrown away at once …
 const COMPACT_MIN: u64 = 8 * 1024 * 1024;
 
-/// What a collection did.
+/// The result of a collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     pub kept: u64,
     pub removed: u64,
-    /// Of the objects that were removed.
+    /// Bytes of the objects that were removed.
     pub removed_bytes: u64,
     /// The file was made smaller as well.
     pub compacted: bool,
 }
 
 impl Store {
-    /// Whether Git objects were refused for want of room: what was kept of a
+    /// Returns whether Git objects were refused for want of room: what was kept of a
     /// fetch that will never fit must not be in the way of one that would.
     pub fn wants_room(&self) -> bool {
         self.wants_room.load(Ordering::Relaxed)
     }
 
-    /// Whether so much was fetched that [`Store::collect`] is worth it.
+    /// Returns whether so much was fetched that [`Store::collect`] is worth it.
     pub fn collection_is_due(&self) -> Result<bool, StoreError> {
         if self.wants_room() || self.fresh_objects.load(Ordering::Relaxed) > FRESH_MAX {
             return Ok(true);
@@ -163,7 +163,7 @@ struct Step {
     next: Option<ObjectId>,
 }
 
-/// What an object refers to, and whether that is a blob for certain. What
+/// Returns the ids that an object refers to, each with whether it is a blob for certain. What
 /// cannot be parsed refers to nothing: it was hashed, so it is what it is.
 fn children(kind: ObjectType, data: &[u8]) -> Vec<(GitId, bool)> {
     let sha1 = gix_hash::Kind::Sha1;

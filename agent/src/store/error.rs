@@ -1,4 +1,4 @@
-//! What can go wrong with the store, told apart by what the caller can do about it.
+//! Errors of the store, distinguished by what the caller can do about them.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call can succeed later without anyone changing anything.
+    /// Returns whether the same call can succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Disk { .. })
     }
@@ -35,7 +35,7 @@ impl StoreError {
 pub enum OpenStoreError {
     #[error("cannot create store folder {path}")]
     CreateFolder { path: Utf8PathBuf, source: io::Error },
-    /// Exit code 75: another agent, or a command that reads the store, has it.
+    /// The store is locked by a second agent, or by a command that reads it. Exit code 75.
     #[error("store {path} is in use by {}", holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
     Locked { path: Utf8PathBuf, holder: Option<u32> },
     #[error("there is no store at {path}")]
@@ -45,7 +45,7 @@ pub enum OpenStoreError {
     /// An agent of a later version wrote it. Left exactly as it is.
     #[error("store {path} has {what} {found}, which is newer than this agent's {known}")]
     Newer { path: Utf8PathBuf, what: &'static str, found: u32, known: u32 },
-    /// The next start of the agent sets it aside and makes another.
+    /// The next start of the agent sets it aside and makes a new one.
     #[error("store {path} cannot be used: {reason}")]
     Unusable { path: Utf8PathBuf, reason: String },
     #[error("cannot open store {path}")]

@@ -1,6 +1,6 @@
 //! A disk that forgets, for the crash tests and the simulation.
 //!
-//! What was not synced is lost, kept or torn at a power cut, write by write,
+//! At a power cut, each write that was not synced is lost, kept or torn,
 //! as a seed decides; it can also run full. Nothing in the agent uses it.
 
 use std::{
@@ -12,7 +12,7 @@ use redb::StorageBackend;
 
 use super::backend::range;
 
-/// What a drive writes as one, in bytes.
+/// Bytes that a drive writes as one.
 const SECTOR: usize = 512;
 
 /// A handle on the disk. Clones see the same platter, until its power is cut:

@@ -33,7 +33,7 @@ const SET_ASIDE_MAX: u32 = 8;
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What every redb file starts with; one without was never initialised.
+/// The first bytes of every redb file. A file without them was never initialised.
 pub(super) const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 /// The version of redb's file format that this agent writes.
 pub(super) const FILE_FORMAT: u8 = 3;
@@ -51,7 +51,7 @@ pub(super) struct Folder {
     _lock: File,
 }
 
-/// What is found where the database should be.
+/// The state of the place where the database should be.
 pub(super) enum Found {
     Nothing,
     Database,
@@ -168,7 +168,7 @@ impl Folder {
         read_number(&self.path.join(UNCLEAN)).and_then(|count| count.try_into().ok()).unwrap_or(0)
     }
 
-    /// As if there had been no opening since there were so many.
+    /// Sets the count of openings back, as if there had been none since it was `before`.
     pub(super) fn forget_opening(&self, before: u32) {
         if before == 0 {
             drop(fs::remove_file(self.path.join(UNCLEAN)));

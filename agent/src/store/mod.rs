@@ -48,7 +48,7 @@ use backend::Counted;
 use error::Fault;
 use folder::Folder;
 
-/// Of redb, in bytes. A small agent reads little twice, and what it caches is resident.
+/// Cache of redb, in bytes. The agent seldom reads a page twice, and the cache is resident memory.
 const CACHE_SIZE: usize = 4 * 1024 * 1024;
 /// Kept free of Git objects for everything else, in bytes: an outbox of the
 /// default size twice over, since redb copies what it changes. A quarter of a
@@ -78,7 +78,7 @@ pub struct Store {
     fresh_objects: AtomicU64,
     /// Git objects were refused for want of room since the last collection.
     wants_room: AtomicBool,
-    /// Of the state that was recorded last, so that the same one is not recorded twice.
+    /// Digest of the state document that was recorded last, so that it is not recorded twice.
     state: Mutex<Option<Digest>>,
 }
 
@@ -111,7 +111,7 @@ impl Store {
         &self.name
     }
 
-    /// What the store takes on the disk, and what it may take.
+    /// Returns how much the store takes on the disk, and how much it may take.
     pub fn size(&self) -> StoreStatus {
         let bytes = match &self.folder {
             Some(folder) => folder.size(),

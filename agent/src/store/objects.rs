@@ -14,10 +14,10 @@ use super::{
     schema::{self, ObjectId, decode, encode, key},
 };
 
-/// Of one object, in bytes. The fetch has a lower limit; this one bounds what a
+/// Largest object, in bytes. The fetch has a lower limit; this one bounds what a
 /// rotten record can make us allocate.
 pub const MAX_OBJECT_SIZE: usize = 64 * 1024 * 1024;
-/// Of zstd: above it, an object takes longer and hardly less room.
+/// Compression level of zstd. Above it, an object takes longer and hardly less room.
 const LEVEL: i32 = 3;
 /// Set in the kind byte of an object that zstd would not make smaller.
 const PLAIN: u8 = 0x10;

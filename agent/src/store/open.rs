@@ -1,4 +1,4 @@
-//! From a folder to a store that can be trusted, whatever was found there.
+//! Opens the store in a folder, and leaves one that can be trusted, whatever was found there.
 
 use std::{
     fs::OpenOptions,
@@ -39,7 +39,7 @@ pub struct Recovery {
 /// times this, so those of its successor ascend from there.
 const SEQUENCES_PER_BOOT: u64 = 1 << 32;
 
-/// What opening a database can end in.
+/// How opening a database ended.
 enum Outcome {
     Usable(Database),
     /// To be set aside, and why.

@@ -21,13 +21,13 @@ use super::{
     schema::{self, decode, encode, key},
 };
 
-/// Of the outbox, in bytes, unless configured: months of an ordinary cluster's events.
+/// Size of the outbox in bytes, unless configured: months of an ordinary cluster's events.
 pub const OUTBOX_SIZE: u64 = 8 * 1024 * 1024;
 /// The data of one event in bytes: several fit into one request.
 const EVENT_SIZE: usize = 64 * 1024;
 /// The state document in bytes: with its attributes it fits into one request.
 const STATE_SIZE: usize = 192 * 1024;
-/// What the table takes for an entry besides its value, in bytes.
+/// Bytes that the table takes for an entry besides its value.
 const ENTRY_OVERHEAD: u64 = 16;
 /// Refused events that are kept to be named; more are only counted.
 const REFUSED_MAX: usize = 16;

@@ -1,4 +1,4 @@
-//! What the loop reads at its start, and commands at any time.
+//! Reading: for the loop at its start, and for commands at any time.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::{
     schema::{self, InventoryKey, decode, decode_raw, key},
 };
 
-/// What an app owns in the cluster, or may own.
+/// The objects that an app owns in the cluster, or may own.
 pub type Inventory = BTreeMap<ObjectKey, InventoryEntry>;
 
 impl Store {
@@ -42,7 +42,7 @@ impl Store {
         self.meta(key::WALL_FLOOR)
     }
 
-    /// What names the cluster that this store belongs to, once it was recorded.
+    /// Returns the id of the cluster that this store belongs to, once it was recorded.
     pub fn cluster_id(&self) -> Result<Option<String>, StoreError> {
         self.meta(key::CLUSTER)
     }
@@ -54,7 +54,7 @@ impl Store {
         })
     }
 
-    /// What is kept about a remote, as [`super::Batch::link`] recorded it.
+    /// Returns the record about a remote that [`super::Batch::link`] wrote.
     pub fn link(&self, remote: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.view(|transaction| {
             let links = transaction.open_table(schema::LINK)?;

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::Fault;
 
-/// Of the set of tables and their keys, and of what stands in them. A store with
+/// Version of the tables, their keys and their values. A store with
 /// a newer one is left alone: refused at the opening, before anything is written.
 pub(super) const SCHEMA: u32 = 1;
 /// The format that records are written in.

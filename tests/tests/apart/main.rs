@@ -5,9 +5,10 @@
 //! Told by the order of events, not by a clock: the edit is healed while the
 //! trouble still lasts.
 
+mod disk;
 mod trouble;
 
-use std::{net::TcpListener, time::Instant};
+use std::{net::TcpListener, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
 use leeward_core::model::{AppStatus, StatusDocument};
@@ -110,4 +111,15 @@ fn mute_server() -> Result<(TcpListener, u16)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no port on loopback")?;
     let port = listener.local_addr()?.port();
     Ok((listener, port))
+}
+
+/// Compiles a library that is loaded before the C library, from C.
+fn preloaded(folder: &Path, name: &str, source: &str) -> Result<std::path::PathBuf> {
+    let (file, library) = (folder.join(format!("{name}.c")), folder.join(format!("lib{name}.so")));
+    std::fs::write(&file, source)?;
+    let mut command = Command::new("cc");
+    command.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&file).arg("-ldl");
+    let output = command.output().context("a C compiler is needed")?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(library)
 }

@@ -121,6 +121,10 @@ async fn edit_is_healed_while_a_webhook_of_another_app_hangs() {
     let commit = apart.change(&inside);
     apart.wait_troubled(|app| app.phase == PhaseName::Preflight).await;
     apart.heals_while(apart.not_good_at(&commit)).await;
+    blocked_by(&apart.scenario, &["ConfigMap apart-webhook-home/map-", "mute.example.com"])
+        .await
+        .unwrap();
+    apart.heals_while(apart.not_good_at(&commit)).await;
     apart.scenario.remove(&webhook).await.unwrap();
     apart.both_good().await;
 }

@@ -1,10 +1,10 @@
-//! What a server can do: what it says at first, and what its refusals taught us.
+//! The abilities of a server: those that it announces, and those that its refusals disproved.
 
 use serde::{Deserialize, Serialize};
 
 use super::pktline::{Packet, PktLineError, packets};
 
-/// What a server says about itself when asked for its capabilities.
+/// The capabilities that a server announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Partial clone: it may leave out objects that we do not want.
@@ -93,7 +93,7 @@ pub enum Filters {
 }
 
 impl Filters {
-    /// What is left after the server refused this one.
+    /// Returns the next simpler filter, after the server refused this one.
     pub fn coarser(self) -> Option<Self> {
         match self {
             Self::Depth => Some(Self::TreeZero),
@@ -104,7 +104,7 @@ impl Filters {
     }
 }
 
-/// What we know of a remote, kept so that a poll needs no question about capabilities.
+/// Knowledge about a remote, kept so that a poll needs no question about capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     pub(super) version: u8,
@@ -113,7 +113,7 @@ pub struct Remembered {
     pub explicit_wants: bool,
 }
 
-/// Of the record; older ones stay readable.
+/// Version of the stored record; older versions stay readable.
 const VERSION: u8 = 1;
 
 impl Remembered {

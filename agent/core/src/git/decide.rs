@@ -16,11 +16,13 @@ use crate::model::GitId;
 const FRUITLESS_LIMIT: u32 = 3;
 /// Ids in one request: 200 make 10 KB, which a weak link still sends in one go.
 const MAX_IDS: usize = 200;
-/// Objects of others in a row, beyond which it is cheaper to hang up.
+/// Objects outside of our path in a row, beyond which it is cheaper to hang up.
 const SURPLUS_OBJECTS: usize = 24;
-/// The same in bytes of the pack: what a new TLS connection costs, twice.
+/// Bytes of the pack outside of our path in a row, beyond which it is cheaper to hang up: about
+/// twice the price of a new TLS connection.
 const SURPLUS_BYTES: u64 = 6 << 10;
-/// Bytes of others in a row that we bear for the delta of a wide tree: what such a tree costs whole.
+/// Bytes outside of our path in a row that we accept while the delta of a wide tree may follow:
+/// the price of such a tree in whole.
 const PATIENCE_BYTES: u64 = 32 << 10;
 
 /// A commit whose folder is whole in the store.
@@ -47,12 +49,12 @@ pub struct Situation<'a> {
 pub enum Purpose {
     /// One object by its id.
     Walk,
-    /// The way to the folder, as deltas upon the base.
+    /// The trees on the way to the folder, as deltas against the base.
     Incremental,
-    /// The way to the folder, in front of a stream of everything.
+    /// The trees on the way to the folder, in front of a stream of everything.
     Stream,
     Contents {
-        /// The server was told of the old folder.
+        /// The request named the old folder, so deltas against it may come.
         upon_base: bool,
     },
     Ladder,
@@ -62,23 +64,23 @@ pub enum Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     AtEnd,
-    /// When it goes on about others: what we want comes first, or not at all.
+    /// As soon as objects outside of our path follow: what we want comes first, or not at all.
     OnSurplus,
-    /// The same, but deltas of our path are worth waiting for somewhat longer.
+    /// Like `OnSurplus`, but later, since deltas of our path are worth waiting for.
     OnMoreSurplus,
-    /// The same, but not before our path is known.
+    /// Like `OnSurplus`, but not before our path is known.
     AfterPath,
 }
 
-/// What came of others since the last object of ours.
+/// The objects outside of our path since the last one of ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Surplus {
     pub objects: usize,
-    /// Of the pack.
+    /// Bytes of the pack.
     pub bytes: u64,
 }
 
-/// What to do next.
+/// The next action of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     Done {
@@ -115,13 +117,13 @@ pub enum End {
     Stopped,
 }
 
-/// What was tried for one target. Starts anew with every new target.
+/// The lessons of the tries for one target. Starts anew with every new target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent lessons, in any combination")]
 pub struct Effort {
     /// Answers in a row that brought nothing.
     fruitless: u32,
-    /// The server built upon objects that we lack, or its deltas did not get through.
+    /// The server sent deltas against objects that we lack, or its deltas did not get through.
     path_without_base: bool,
     contents_without_base: bool,
     left_out: bool,
@@ -158,7 +160,8 @@ impl Effort {
         self.fruitless = 0;
     }
 
-    /// Worth another connection at once, although the last one broke and brought nothing.
+    /// Returns whether a new connection at once is worth it, although the last one broke and
+    /// brought nothing.
     pub fn may_retry(&self) -> bool {
         self.fruitless < FRUITLESS_LIMIT
     }
@@ -175,7 +178,7 @@ impl Effort {
     }
 }
 
-/// Whether hanging up is cheaper than reading on.
+/// Returns whether hanging up is cheaper than reading on.
 pub fn is_enough(stop: Stop, path_known: bool, surplus: Surplus) -> bool {
     let is_surplus = surplus.objects > SURPLUS_OBJECTS || surplus.bytes > SURPLUS_BYTES;
     match stop {
@@ -277,9 +280,9 @@ fn stream(situation: &Situation<'_>, filter: Option<Filter>, stop: Stop) -> Ask 
     Ask::Request { request, purpose, stop }
 }
 
-/// Deltas of `target` upon `base`, and no history.
+/// Asks for `target` as deltas against `base`, without history.
 ///
-/// `shallow <base>` would tell the server that we lack what came before the
+/// `shallow <base>` would say to the server that we lack what came before the
 /// base. It costs 52 bytes, and with `deepen` servers do not assume it anyway;
 /// one that does makes us ask again without the base.
 pub(super) fn upon(target: GitId, base: GitId, filter: Option<Filter>) -> FetchRequest {
@@ -315,7 +318,7 @@ fn contents(
     Ask::Request { request, purpose, stop: Stop::AtEnd }
 }
 
-/// What a refusal means for the requests to come.
+/// The conclusion from a refusal for the requests to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lesson {
     /// Ask differently from now on.
@@ -353,7 +356,7 @@ pub fn learn(remote: Remembered, request: &FetchRequest, target: GitId, words: &
     Lesson::Nothing
 }
 
-/// What is known of a server that sends what it was asked to leave out.
+/// Returns the memory of a server that sends what a filter was to exclude.
 #[must_use]
 pub fn without_filters(remote: Remembered) -> Remembered {
     Remembered { filters: Filters::None, ..remote }

@@ -11,9 +11,9 @@ pub enum DeltaError {
     OutsideBase { offset: usize, length: usize, base: usize },
     #[error("delta is for a base of {expected} bytes, not of {found}")]
     OtherBase { expected: u64, found: u64 },
-    #[error("delta makes {found} bytes of a promised {expected}")]
+    #[error("delta makes {found} bytes instead of {expected}")]
     OtherResult { expected: u64, found: u64 },
-    #[error("delta states a size of over 63 bits")]
+    #[error("delta states a size of more than 63 bits")]
     Size,
 }
 

@@ -10,14 +10,14 @@ pub struct Collision {
     pub size: u64,
 }
 
-/// Computes the id of an object, or says that its content attacks SHA-1.
+/// Computes the id of an object; fails when its content attacks SHA-1.
 pub fn hash_object(kind: ObjectType, data: &[u8]) -> Result<GitId, Collision> {
     let mut hasher = ObjectHasher::new(kind, data.len() as u64);
     hasher.update(data);
     hasher.finish()
 }
 
-/// The same in pieces, for content that is too large to be held.
+/// Computes an id like `hash_object`, from pieces of content that is too large to be held.
 pub(super) struct ObjectHasher {
     hasher: gix_hash::Hasher,
     kind: ObjectType,

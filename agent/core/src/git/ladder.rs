@@ -63,7 +63,7 @@ pub enum Rung {
 }
 
 impl Rung {
-    /// What to ask for; `None` where there is nothing to climb.
+    /// Returns the next request; `None` where there is nothing to climb.
     pub fn request(&self, depth: usize) -> Option<FetchRequest> {
         let alone = |id, deepen| FetchRequest {
             wants: vec![id],

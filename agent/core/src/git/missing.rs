@@ -1,4 +1,4 @@
-//! What is missing of a folder at a commit: from the commit down to the last blob, by what the store holds.
+//! Finds what the store lacks of a folder at a commit, from the commit down to the last blob.
 //!
 //! It is computed anew after every answer, whole or cut, so nothing about a
 //! fetch has to be remembered: a process that was killed asks for the rest.
@@ -20,7 +20,7 @@ const MAX_COMPARED_NAMES: usize = 20_000;
 /// How alike two names must be for one to be suggested, of 1.
 const LIKENESS: f64 = 0.8;
 
-/// What to ask the remote for next.
+/// The next objects to ask the remote for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Everything is there; the tree is that of the folder.
@@ -33,7 +33,7 @@ pub enum Need {
         level: usize,
         id: GitId,
     },
-    /// Of the folder itself. `salvaged`: blobs of it that are there already.
+    /// Objects of the folder itself. `salvaged` are blobs of it that the store has already.
     Contents {
         tree: GitId,
         trees: Vec<GitId>,
@@ -151,7 +151,7 @@ impl Missing {
         self.visit(objects, children).map(Some)
     }
 
-    /// Whether this object is one of those that are missing.
+    /// Returns whether this object is one of those that are missing.
     pub fn wants(&self, id: GitId) -> bool {
         self.wanted.contains_key(&id)
     }

@@ -40,7 +40,7 @@ pub use tree::{
 
 use crate::model::GitId;
 
-/// What a Git object is.
+/// The type of a Git object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectType {
     Commit,
@@ -77,7 +77,7 @@ pub trait Objects {
     /// `None` when it is not there.
     fn read(&self, id: GitId) -> Result<Option<(ObjectType, Vec<u8>)>, Self::Error>;
 
-    /// Whether it is there, without reading it.
+    /// Returns whether the object is there, without reading it.
     fn contains(&self, id: GitId) -> Result<bool, Self::Error>;
 
     /// Keeps objects, durably when it returns. Grouping is the caller's business.

@@ -25,13 +25,13 @@ use crate::model::GitId;
 const MAX_STRUCTURE_BYTES: u64 = 8 << 20;
 /// Entries decoded of one pack; each costs some 50 bytes of memory until its end.
 const MAX_ENTRIES: usize = 262_144;
-/// Deltas upon deltas; what Git itself allows at most.
+/// Longest chain of deltas: the most that Git itself allows.
 const MAX_DELTA_DEPTH: u16 = 4_095;
 /// Inflated at a time, bytes.
 const WINDOW: usize = 16 << 10;
 const PACK_HEADER: usize = 12;
 
-/// What a pack may hold.
+/// Limits on a pack and its objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackLimits {
     /// The largest blob that is kept, in bytes.
@@ -51,7 +51,7 @@ impl PackLimits {
     }
 }
 
-/// What came out of a pack.
+/// One thing that the decoder read from a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
     Object(Object),
@@ -76,11 +76,11 @@ pub enum PackError<E: std::error::Error + 'static> {
     Header { offset: u64 },
     #[error("pack entry at {offset} is no zlib stream of {size} bytes")]
     Inflate { offset: u64, size: u64 },
-    #[error("pack entry at {offset} is a delta upon something outside of the pack")]
+    #[error("pack entry at {offset} is a delta against an object outside of the pack")]
     BaseOffset { offset: u64 },
     #[error("pack entry at {offset} is a bad delta")]
     Delta { offset: u64, source: DeltaError },
-    #[error("pack entry at {offset} is a delta upon more than {MAX_DELTA_DEPTH} others")]
+    #[error("pack entry at {offset} ends a chain of more than {MAX_DELTA_DEPTH} deltas")]
     Depth { offset: u64 },
     #[error("pack holds more than {MAX_ENTRIES} entries")]
     Entries,
@@ -93,7 +93,7 @@ pub enum PackError<E: std::error::Error + 'static> {
 /// Where the inflated bytes of an entry go.
 enum Sink {
     Keep(Vec<u8>),
-    /// Too large to be held, but its id tells whether anyone needs it.
+    /// Too large to be held, but its id shows whether anyone needs it.
     Hash(Box<ObjectHasher>, ObjectType),
     Discard,
 }

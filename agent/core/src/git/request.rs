@@ -6,7 +6,7 @@ use crate::model::GitId;
 const FLUSH: &[u8] = b"0000";
 const DELIMITER: &[u8] = b"0001";
 
-/// What the server is to leave out.
+/// Objects that the server is asked to exclude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Every blob, and every tree at this depth or deeper (the root tree is at depth 0).

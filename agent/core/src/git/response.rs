@@ -30,7 +30,7 @@ pub enum ResponseError {
 pub struct RefLine {
     pub name: String,
     pub id: GitId,
-    /// What the annotated tag at `id` points at in the end.
+    /// The object that the annotated tag at `id` points at in the end.
     pub peeled: Option<GitId>,
 }
 
@@ -81,7 +81,7 @@ fn refused(message: &[u8]) -> ResponseError {
 enum Section {
     /// The next line names a section.
     Heading,
-    /// Lines that tell us nothing: acknowledgments, shallow commits.
+    /// Lines that we have no use for: acknowledgments, shallow commits.
     Lines,
     Pack,
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{git::ObjectType, model::GitId};
 
-/// What an entry of a tree is. Modes of old and broken writers count as plain files.
+/// The type of a tree's entry. Modes of old and broken writers count as plain files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryMode {
     Folder,
@@ -13,7 +13,7 @@ pub enum EntryMode {
     },
     /// Never followed.
     Symlink,
-    /// A commit of another repository; never fetched.
+    /// A submodule, which is a commit of a different repository; never fetched.
     Submodule,
 }
 
@@ -81,7 +81,7 @@ pub fn refuse_name(name: &[u8]) -> Result<(), TreeError> {
     if forbidden { Err(TreeError::Name(name.escape_ascii().to_string())) } else { Ok(()) }
 }
 
-/// What the way to a folder needs of a commit.
+/// The parts of a commit that finding a folder needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub tree: GitId,

@@ -29,7 +29,7 @@ pub(super) fn job(object: &Value) -> Health {
     })
 }
 
-/// What it starts is not the app's health: a job that fails at night must not
+/// The jobs that it starts are not the app's health: a job that fails at night must not
 /// roll a revision back in the morning.
 pub(super) fn cron_job(object: &Value) -> Health {
     if object.pointer("/spec/suspend") == Some(&Value::Bool(true)) {

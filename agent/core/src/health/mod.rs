@@ -119,10 +119,10 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
     health
 }
 
-/// As [`assess`], for an object of a revision that is on its way to good.
+/// Assesses like [`assess`], but for an object of a revision that is on its way to good.
 ///
-/// What failed before the revision came, and is not changed by it, may be cured
-/// by something else in it, as a ConfigMap: it gets the time that the revision has.
+/// An object that failed before the revision came, and is not changed by it, may be cured
+/// by something else in the revision, such as a ConfigMap: it gets the time that the revision has.
 #[must_use]
 pub fn assess_candidate(object: &Value, pods: &[Value], commit: &GitId) -> Health {
     let health = assess(object, pods);
@@ -152,7 +152,7 @@ fn generic(object: &Value) -> Health {
     }
 }
 
-/// Whether objects of a kind can be unhealthy at all; of those that cannot, it
+/// Returns whether objects of a kind can be unhealthy at all; of those that cannot, it
 /// is enough that they exist, and nobody needs to ask the API server about them.
 pub fn watches_health(kind: &Kind) -> bool {
     !matches!(
@@ -182,7 +182,7 @@ pub fn watches_health(kind: &Kind) -> bool {
     )
 }
 
-/// As [`watches_health`], for one object: most Services have nothing to wait for.
+/// Decides like [`watches_health`], but for one object: most Services have nothing to wait for.
 pub fn has_health(manifest: &Manifest) -> bool {
     if manifest.key.is("", "Service") {
         let kind = manifest.body.pointer("/spec/type").and_then(Value::as_str);
@@ -202,7 +202,7 @@ pub struct RollUp {
 }
 
 impl RollUp {
-    /// A report names the first few; the rest is seldom another cause.
+    /// A report names the first few; the rest seldom has a different cause.
     pub const MAX_FAULTS: usize = 5;
 }
 

@@ -1,4 +1,4 @@
-//! Pods, and what they tell of a workload that is not ready.
+//! Pods, as evidence about a workload that is not ready.
 //!
 //! Only pods of the workload's current template count: those of the revision
 //! before may well crash, and be the very reason for the new one.
@@ -22,8 +22,8 @@ pub struct PodQuery {
     pub selector: String,
 }
 
-/// Which pods tell more about a workload that is not ready; `None` when it is
-/// ready, or no pods can tell.
+/// Selects the pods that show why a workload is not ready; `None` when it is
+/// ready, or has no pods of its own.
 pub fn needs_pods(object: &Value) -> Option<PodQuery> {
     template_owner(object)?;
     if assess(object, &[]).verdict != Verdict::Progressing {
@@ -68,12 +68,12 @@ fn selector(selector: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// Whether a pod is in a state that does not mend by waiting.
+/// Returns whether a pod is in a state that does not mend by waiting.
 pub(super) fn is_hopeless(pod: &Value) -> bool {
     matches!(trouble(pod), Some(Trouble::Crashes(_) | Trouble::NoImage(_)))
 }
 
-/// What the pods of the current template say about a workload that progresses.
+/// Returns the trouble of a workload that progresses, by the pods of its current template.
 pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
     let owner = template_owner(object)?;
     let is_job = owner == "Job";
@@ -165,7 +165,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
                 Trouble::NoImage(reason)
             })
         }
-        // What it refers to may still come, from another app or a controller.
+        // A ConfigMap or Secret may still come, from a different app or a controller.
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             Some(Trouble::Waits(with_message(format!("container {name} cannot start ({reason})"))))
         }
@@ -189,7 +189,7 @@ fn crash(status: &Value, name: &str, image: &str) -> String {
     one_line(&said.join(", "))
 }
 
-/// Whether a pull failed on the way to the registry, and not because of what
+/// Returns whether a pull failed on the way to the registry, and not because of what
 /// the registry said. With a bad link that is the weather and no fault of the revision.
 fn is_link_trouble(message: &str) -> bool {
     const SIGNS: [&str; 19] = [
@@ -234,7 +234,7 @@ fn is_current(object: &Value, owner_kind: &str, pod: &Value) -> bool {
         return false;
     };
     let is_its_owner = if text(object, "/kind") == "Deployment" {
-        // A ReplicaSet of it; which one, the template tells.
+        // Owned by one of its ReplicaSets; the template shows which one.
         text(owner, "/name")
             .strip_prefix(text(object, "/metadata/name"))
             .is_some_and(|rest| rest.starts_with('-'))
@@ -244,7 +244,7 @@ fn is_current(object: &Value, owner_kind: &str, pod: &Value) -> bool {
     is_its_owner && object.pointer("/spec/template").is_some_and(|template| is_of(template, pod))
 }
 
-/// Whether a pod was made from a template: all that the template says is in it.
+/// Returns whether a pod was made from a template: all fields of the template are in it.
 /// (More may be: the API server, admission and the kubelet add.)
 fn is_of(template: &Value, pod: &Value) -> bool {
     ["labels", "annotations"].iter().all(|place| {
@@ -256,7 +256,7 @@ fn is_of(template: &Value, pod: &Value) -> bool {
         .is_some_and(|spec| holds(pod.get("spec").unwrap_or(&Value::Null), spec, 0))
 }
 
-/// Whether `found` says everything that `wanted` says.
+/// Returns whether `found` contains everything that `wanted` contains.
 fn holds(found: &Value, wanted: &Value, depth: usize) -> bool {
     /// Rewritten in pods: by the DaemonSet controller, and by vertical autoscalers.
     const REWRITTEN: [&str; 2] = ["affinity", "resources"];

@@ -1,4 +1,4 @@
-//! What an answer of the receiver means, and how many events go into the next request.
+//! Judges an answer of the receiver, and sizes the next request.
 
 use std::{ops::Range, time::Duration};
 
@@ -19,7 +19,7 @@ pub struct Delivery {
     pub next_try: Option<Timestamp>,
 }
 
-/// What becomes of a batch.
+/// The fate of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The receiver has all of it.
@@ -31,8 +31,8 @@ pub enum Verdict {
     /// One of the events is not to the receiver's taste.
     Refused,
     /// One of the events, or all that we ever send: 401, 403, 404, 405 and 407
-    /// may be about our credentials or the address. Whether another event gets
-    /// through tells; without that an expired token would empty the outbox.
+    /// may be about our credentials or the address. Whether a different event gets
+    /// through decides that; without it an expired token would empty the outbox.
     Doubted,
 }
 
@@ -61,7 +61,7 @@ pub fn retry_after(header: &str, date: Option<&str>) -> Option<Duration> {
     Some(Duration::try_from(until).unwrap_or_default())
 }
 
-/// Whether an `Accept-Encoding` of the receiver (RFC 9110 §12.5.3) allows zstd.
+/// Returns whether an `Accept-Encoding` of the receiver (RFC 9110 §12.5.3) allows zstd.
 pub fn accepts_zstd(header: &str) -> bool {
     header.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
@@ -76,7 +76,7 @@ pub fn accepts_zstd(header: &str) -> bool {
 /// Successes in a row after which a portion that was cut is doubled again.
 const GROW_AFTER: u32 = 8;
 
-/// What comes after a batch that was refused.
+/// The next action after a batch was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Send what `take` says next; it gets closer to the culprit.

@@ -1,4 +1,4 @@
-//! What goes first when the outbox is full: repeats, then the oldest routine
+//! Makes room when the outbox is full: repeats go first, then the oldest routine
 //! events, and failures last (design: reports).
 
 use std::{
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Event, EventKind};
 
-/// What the decision needs to know of one entry of the outbox.
+/// One entry of the outbox, as far as the decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weighed {
     pub sequence: u64,
@@ -43,7 +43,7 @@ pub struct Relief {
 /// Room that the record of the gap itself takes, in bytes.
 const GAP_SIZE: u64 = 512;
 
-/// Which events go before others; within a class the oldest go first.
+/// Returns the class of an event: the lowest class goes first, and in it the oldest event.
 fn worth(kind: EventKind) -> u8 {
     match kind {
         EventKind::RevisionFetched
@@ -130,7 +130,7 @@ fn drops(left: &[&Weighed], size: u64, target: u64) -> Vec<u64> {
     drops
 }
 
-/// The event that stands where others were dropped.
+/// Returns the event that stands in the place of dropped ones.
 ///
 /// `dropped` are the entries that go, with the number of events that each
 /// stands for; gaps among them are merged. `None` when there are none.

@@ -1,4 +1,4 @@
-//! What is said to the people far away, and what goes first when there is no room.
+//! Reports to the people far away, and what goes first when there is no room.
 
 mod delivery;
 mod fold;
@@ -19,7 +19,7 @@ pub use wire::{event_id, state_digest, to_cloud_event};
 
 use crate::model::AppName;
 
-/// What an event is about (contract §5).
+/// The type of an event, as a receiver sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
@@ -74,7 +74,7 @@ pub struct Stamp {
     pub boot: u64,
     pub uptime_ms: u64,
     pub wall: Timestamp,
-    /// Whether `wall` was at or above the newest time ever seen.
+    /// True when `wall` was at or above the newest time ever seen.
     pub clock_trusted: bool,
 }
 

@@ -4,20 +4,20 @@ use leeward_core::model::ClusterFault;
 
 use super::shorten;
 
-/// How the API server begins when it could not call an admission webhook. The
+/// Start of the message when the API server could not call an admission webhook. The
 /// second form is that of servers before 1.17.
 const CALLING: [&str; 2] = ["failed calling webhook \"", "failed calling admission webhook \""];
-/// How it begins when the webhook did answer.
+/// Start of the message when an admission webhook did answer.
 const ADMISSION: &str = "admission webhook \"";
-/// How it begins when a version of a custom resource could not be converted. In
-/// an apply this stands inside of another message, which blames the manifest.
+/// Start of the message when a custom resource could not be converted to a version. In
+/// an apply it stands inside of a message that otherwise blames the manifest.
 const CONVERSION: &str = "conversion webhook for ";
 
 /// Characters of a name that we keep: the longest that the API accepts, with
 /// room for a group, version and kind.
 const MAX_NAME: usize = 320;
 
-/// What may be repeated when the object holds secret values: these phrases come
+/// Phrases that may be repeated when the object holds secret values: they come
 /// from the API server, never from the webhook or the object.
 const HARMLESS: [&str; 8] = [
     "context deadline exceeded",

@@ -50,13 +50,13 @@ enum End {
 pub(super) struct Follower {
     inner: Arc<Inner>,
     kind: KindVersion,
-    /// The resource version up to which all is told; `None` before a list.
+    /// The resource version up to which everything is reported; `None` before a list.
     version: Option<String>,
     /// When the watch of this round was opened.
     opened: Option<Instant>,
     /// Rounds in a row that did not settle.
     failures: u32,
-    /// What the listener was last told about a loss; `None` after a list.
+    /// The loss that was last reported; `None` after a list.
     lost: Option<mem::Discriminant<ClusterFault>>,
     /// Changes when the API server comes back.
     returns: watch::Receiver<u64>,
@@ -117,7 +117,7 @@ impl Follower {
         }
     }
 
-    /// Tells all that there is, then that this is all; returns the version to watch from.
+    /// Reports every object, then that the list is complete. Returns the version to watch from.
     async fn list(&mut self) -> Result<String, End> {
         let mut keys = BTreeSet::new();
         let mut continue_from = String::new();
@@ -144,7 +144,7 @@ impl Follower {
         }
     }
 
-    /// Opens a watch; also returns when it has to be over.
+    /// Opens a watch. Returns it with the time at which it has to be over.
     async fn open(&self, version: &str) -> Result<(Response<Body>, Instant), End> {
         let seconds = Duration::from_secs(WATCH_SECONDS)
             + Duration::from_secs_f64(WATCH_JITTER_SECONDS * backoff::jitter());
@@ -166,7 +166,7 @@ impl Follower {
         Err(self.refused(code, &body.unwrap_or_default()))
     }
 
-    /// Tells what the watch says until it is over.
+    /// Reports the lines of the watch until it is over.
     ///
     /// A connection that ends before its time may have lost its API server, and
     /// the next one may be of a cluster that was wiped or restored meanwhile.
@@ -224,12 +224,12 @@ impl Follower {
         End::Fault(fault)
     }
 
-    /// Says what was seen; waits while the listener is busy.
+    /// Reports a sighting; waits while the listener is busy.
     async fn tell(&self, seen: Seen) -> Result<(), End> {
         self.inner.sightings.send(seen).await.map_err(|_| End::Unheard)
     }
 
-    /// Says once in an outage that the kind is not watched.
+    /// Reports once in an outage that the kind is not watched.
     async fn tell_loss(&mut self, fault: ClusterFault) -> Result<(), End> {
         let what = Some(mem::discriminant(&fault));
         if self.lost == what {

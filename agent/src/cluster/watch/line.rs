@@ -1,4 +1,4 @@
-//! What a watch and a list say, read line by line and item by item.
+//! Reads the answers of a watch, line by line, and of a list, item by item.
 
 use leeward_core::{
     model::{APP_LABEL, ClusterFault, KindVersion, ObjectKey, Sighting, owned_digest},
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cluster::{fault, null_is_default};
 
-/// Bytes of one line. The metadata of one object has a few kilobytes; a server
+/// Largest line, in bytes. The metadata of one object has a few kilobytes; a server
 /// that cannot leave the rest away sends at most what etcd takes, 1.5 MiB.
 const MAX_LINE: usize = 4 * 1024 * 1024;
 /// Bytes of buffer that are kept from one line to the next.
@@ -20,12 +20,12 @@ const KEPT_BUFFER: usize = 16 * 1024;
 pub(super) enum Line {
     Present(Sighting),
     Gone(ObjectKey),
-    /// Everything up to the resource version has been told.
+    /// Everything up to the resource version has been sent.
     Bookmark,
     /// The resource version to go on from is too old: list again.
     Expired,
     Refused(ClusterFault),
-    /// Of a type that we do not know.
+    /// An event of a type that we do not know.
     Other,
 }
 
@@ -148,7 +148,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Takes more bytes.
+    /// Appends bytes as they arrive.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
         if self.buffer.len() + bytes.len() > MAX_LINE {
             return Err(ReadError::TooLong);

@@ -1,4 +1,4 @@
-//! What deltas are built upon: objects of this pack that are still at hand, and deltas that wait.
+//! Bases of deltas: objects of this pack that are still in memory, and deltas that wait for one.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -16,7 +16,7 @@ pub(super) enum Key {
     Id(GitId),
 }
 
-/// What became of the entry at an offset.
+/// The state of the entry at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Known(GitId),
@@ -74,7 +74,7 @@ impl Bases {
         self.recent.insert(id, base);
     }
 
-    /// Whether there was room to keep it.
+    /// Keeps a delta until its base is known. Returns whether there was room for it.
     pub(super) fn wait(&mut self, base: Key, offset: u64, delta: Vec<u8>) -> bool {
         if self.waiting_bytes + delta.len() > WAITING_BYTES {
             return false;

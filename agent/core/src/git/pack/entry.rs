@@ -15,7 +15,7 @@ pub(super) enum EntryKind {
 
 pub(super) struct Header {
     pub(super) kind: EntryKind,
-    /// Of the inflated content, or of the delta.
+    /// Bytes of the inflated content, or of the delta.
     pub(super) size: u64,
 }
 

@@ -1,0 +1,63 @@
+//! Trouble that the disk makes.
+
+use leeward_tests::scenario::objects::{config_map, text};
+
+use super::{Apart, preloaded};
+
+/// Every `fsync` takes four seconds, as on a worn SD card, once the file exists
+/// that `$SLOW_DISK` names.
+const SLOW_DISK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void wait_a_while(void) {
+    const char *file = getenv("SLOW_DISK");
+    if (file && access(file, F_OK) == 0) sleep(4);
+}
+
+int fsync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+    wait_a_while();
+    return real(fd);
+}
+
+int fdatasync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
+    wait_a_while();
+    return real(fd);
+}
+"#;
+
+#[tokio::test]
+async fn edits_are_healed_and_status_is_answered_while_every_fsync_takes_four_seconds() {
+    let name = "apart-disk";
+    let folder = leeward_tests::leash::ScratchDir::new(name).unwrap();
+    let library = preloaded(folder.path(), "slowdisk", SLOW_DISK).unwrap();
+    let slow = folder.path().join("slow");
+    let (preload, file) = (library.display().to_string(), slow.display().to_string());
+    let options = |options: leeward_tests::agent::AgentOptions| {
+        options.env("LD_PRELOAD", &preload).env("SLOW_DISK", &file)
+    };
+    let objects = [config_map(name, "first", "1")];
+    let Some(mut apart) = Apart::prepare(name, &objects, options).await else { return };
+    apart.scenario.agent.start_again().unwrap();
+    apart.both_good().await;
+    std::fs::write(&slow, "").unwrap();
+    // A commit of the other app keeps the disk busy for a while.
+    let commit = apart.change(&[config_map(name, "first", "2")]);
+    let started = std::time::Instant::now();
+    apart.heals_while(|_| true).await;
+    let taken = started.elapsed();
+    let live = apart.scenario.live(&apart.map).await.unwrap().unwrap();
+    assert_eq!(text(&live, "/data/key"), "1");
+    // Each of five heals writes once at least: in line with the disk they would take 20 s.
+    assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");
+    drop(std::fs::remove_file(&slow));
+    apart.scenario.good_at(&commit).await.unwrap();
+    let healed = |status: &leeward_core::model::StatusDocument| {
+        status.apps.iter().any(|app| app.name == apart.calm && app.drift.healed >= 5)
+    };
+    assert!(healed(&apart.scenario.agent.status().await.unwrap()));
+}
