@@ -45,8 +45,8 @@ async fn a_write_that_hangs_while_others_are_answered_does_not_blame_the_api_ser
         said = async { blamed(&transport_to(port).await).await } => said,
     };
     insta::assert_snapshot!(said.join("\n"), @r"
-    the API server does not answer this write within 12 s, though it answers others: a webhook may hang
-    the API server cannot be reached: no answer within 12 s
+    the API server does not answer this write within 32 s, though it answers others: a webhook may hang
+    the API server cannot be reached: no answer within 32 s
     ");
 }
 
@@ -54,6 +54,6 @@ async fn a_write_that_hangs_while_others_are_answered_does_not_blame_the_api_ser
 async fn without_any_answer_the_api_server_is_to_blame_for_a_write_too() {
     // Nothing listens on port 1.
     for said in blamed(&transport_to(1).await).await {
-        assert_eq!(said, "the API server cannot be reached: no answer within 12 s");
+        assert_eq!(said, "the API server cannot be reached: no answer within 32 s");
     }
 }
