@@ -23,7 +23,6 @@ const SHELL: &[(&str, &[&str])] = &[
             "report",
             "edge",
             "config",
-            "control",
             "clock",
             "metrics",
             "age_keys",
@@ -39,25 +38,24 @@ const SHELL: &[(&str, &[&str])] = &[
             "report",
             "edge",
             "config",
-            "control",
             "clock",
             "metrics",
         ],
     ),
-    ("reconcile", &["store", "edge", "config", "control", "clock", "metrics", "age_keys"]),
+    ("reconcile", &["store", "edge", "config", "clock", "metrics", "age_keys"]),
     ("report", &["store", "config", "edge"]),
     ("source", &["config", "edge"]),
     ("cluster", &["config", "edge"]),
     ("store", &["config"]),
     ("edge", &[]),
     ("config", &[]),
-    ("control", &[]),
     ("age_keys", &[]),
     ("clock", &[]),
     ("metrics", &[]),
 ];
 const CORE: &[(&str, &[&str])] = &[
-    ("cycle", &["plan", "health", "render", "git", "report", "model"]),
+    ("status", &["cycle", "report", "model"]),
+    ("cycle", &["report", "model"]),
     ("plan", &["model"]),
     ("health", &["model"]),
     ("render", &["git", "model"]),
@@ -99,6 +97,10 @@ const SOPS: &[&str] = &[
     "tests", "vectors", "seal", "dotenv", "tree", "splice", "verify", "data_key", "format",
     "metadata", "error", "value", "age", "shamir", "rule",
 ];
+
+/// Rooms of `leeward-wire`, in the same order.
+const WIRE: &[&str] =
+    &["samples", "control", "report", "event", "status", "history", "object", "link", "id"];
 
 /// Each room may import those behind it.
 fn ordered(rooms: &'static [&'static str]) -> Vec<(&'static str, &'static [&'static str])> {
@@ -194,16 +196,18 @@ fn imports_flow_down_only() {
         Vec::<String>::new()
     );
     assert_eq!(check(&root().join("agent/sops/src"), &ordered(SOPS)), Vec::<String>::new());
+    assert_eq!(check(&root().join("agent/wire/src"), &ordered(WIRE)), Vec::<String>::new());
 }
 
 #[test]
 fn every_room_is_on_the_map() {
-    let (kustomize, sops) = (ordered(KUSTOMIZE), ordered(SOPS));
-    let all: [(&str, &[_]); 4] = [
+    let (kustomize, sops, wire) = (ordered(KUSTOMIZE), ordered(SOPS), ordered(WIRE));
+    let all: [(&str, &[_]); 5] = [
         ("agent/src", SHELL),
         ("agent/core/src", CORE),
         ("agent/kustomize/src", &kustomize),
         ("agent/sops/src", &sops),
+        ("agent/wire/src", &wire),
     ];
     for (source, rules) in all {
         for entry in fs::read_dir(root().join(source)).unwrap() {
@@ -230,7 +234,7 @@ fn no_file_is_two_rooms() {
 #[test]
 fn only_the_diff_of_revisions_starts_a_program() {
     let mut starting = Vec::new();
-    for room in ["src", "core/src", "kustomize/src", "sops/src"] {
+    for room in ["src", "core/src", "kustomize/src", "sops/src", "wire/src"] {
         let room = root().join("agent").join(room);
         for path in sources(&room) {
             let inside = path.strip_prefix(&room).unwrap();

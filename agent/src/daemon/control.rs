@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{MAX_LINE, Request, Response};
+use leeward_wire::control::{MAX_LINE, Request, Response};
 
 /// A request, and where its answer goes.
 pub type Asked = (Request, oneshot::Sender<Response>);

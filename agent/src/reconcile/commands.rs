@@ -10,11 +10,8 @@ use leeward_core::{
 };
 
 use super::{desired::Undesired, preflight::IN_FLIGHT, reconciler::Reconciler};
-use crate::{
-    control::{ObjectDiff, Request, Response},
-    edge::Cluster,
-    store::Batch,
-};
+use crate::{edge::Cluster, store::Batch};
+use leeward_wire::control::{Difference, ObjectDiff, Request, Response};
 
 /// Lines of history in one answer.
 pub(super) const HISTORY: usize = 200;
@@ -140,26 +137,19 @@ impl<C: Cluster> Reconciler<C> {
         let mut objects = Vec::new();
         while let Some((manifest, live)) = answers.next().await {
             let live = live?;
-            let fields = live.as_ref().map_or_else(Vec::new, |live| {
+            let difference = live.as_ref().map_or(Difference::Missing, |live| {
                 let ignored = desired_ref.ignored.get(&manifest.key);
-                differs(manifest, Some(live), ignored)
+                Difference::Fields(differs(manifest, Some(live), ignored))
             });
-            if live.is_none() || !fields.is_empty() {
-                objects.push(ObjectDiff {
-                    app: spec.name.clone(),
-                    object: manifest.key.to_string(),
-                    missing: live.is_none(),
-                    surplus: false,
-                    fields,
-                });
+            if difference != Difference::Fields(Vec::new()) {
+                let (app, object) = (spec.name.clone(), manifest.key.to_string());
+                objects.push(ObjectDiff { app, object, difference });
             }
         }
         objects.extend(plan.prunes.iter().map(|key| ObjectDiff {
             app: spec.name.clone(),
             object: key.to_string(),
-            missing: false,
-            surplus: true,
-            fields: Vec::new(),
+            difference: Difference::Surplus,
         }));
         Ok(objects)
     }

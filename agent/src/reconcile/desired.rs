@@ -285,7 +285,7 @@ mod tests {
             _ => gix_object::Kind::Blob,
         };
         let id = gix_object::compute_hash(gix_hash::Kind::Sha1, git, &data).unwrap();
-        Object { id: GitId(id), kind, data }
+        Object { id: leeward_core::git::git_id(&id), kind, data }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use leeward_core::{
         owned_digest,
     },
     plan::{drift, order::Stage, release::release},
-    report::{Event, EventKind},
+    report::{Event, EventData},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{desired::Desired, preflight::IN_FLIGHT, reconciler::Reconciler};
 use crate::{
@@ -143,7 +143,7 @@ impl<C: Cluster> Reconciler<C> {
         let stamp = self.stamp();
         let events = seen
             .iter()
-            .map(|(key, changes)| (stamp, drift_event(EventKind::DriftSeen, name, key, changes)))
+            .map(|(key, changes)| (stamp, drift_event(EventData::DriftSeen, name, key, changes)))
             .collect();
         self.commit(Batch { events, ..Batch::default() }).await
     }
@@ -180,7 +180,7 @@ impl<C: Cluster> Reconciler<C> {
             view.heals.entry(key.clone()).or_default().record(now);
             objects += 1;
             self.hooks.metrics.drift_healed(name);
-            batch.events.push((stamp, drift_event(EventKind::DriftHealed, name, key, changes)));
+            batch.events.push((stamp, drift_event(EventData::DriftHealed, name, key, changes)));
         }
         if objects > 0 {
             self.take(name, AppEvent::Healed { objects }, batch).await?;
@@ -217,10 +217,13 @@ fn judge(desired: &Desired, key: &ObjectKey, entry: InventoryEntry, live: Option
     Drift::Real(changes)
 }
 
-fn drift_event(kind: EventKind, app: &AppName, key: &ObjectKey, changes: &[FieldChange]) -> Event {
-    Event {
-        kind,
-        subject: Some(app.clone()),
-        data: json!({ "object": key.to_string(), "fields": changes, "count": 1 }),
-    }
+fn drift_event(
+    of: fn(leeward_wire::Drift) -> EventData,
+    app: &AppName,
+    key: &ObjectKey,
+    changes: &[FieldChange],
+) -> Event {
+    let object = key.to_string();
+    let drift = leeward_wire::Drift { object, fields: changes.to_vec(), count: 1 };
+    Event::new(Some(app), &of(drift))
 }

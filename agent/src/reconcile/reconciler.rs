@@ -11,10 +11,13 @@ use jiff::Timestamp;
 use leeward_core::{
     cycle::{App, AppEvent, Phase, SourceRecord, Work, due, next_work},
     health::watches_health,
-    model::{AppName, InventoryEntry, KindVersion, ObjectKey, Seen, StatusDocument, Uptime},
-    report::{Delivery, Event, EventKind},
+    model::{
+        AppName, Digest, InventoryEntry, KindVersion, ObjectKey, Seen, StatusDocument, Uptime,
+    },
+    report::{Delivery, Event, EventData},
+    status::LinkView,
 };
-use serde_json::json;
+use leeward_wire::AgentStarted;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -22,17 +25,17 @@ use super::{
     apply::Progress,
     given::GivenVariables,
     poller::{Ask, PollOutcome},
-    status::{LinkView, STATE_EVERY},
+    status::STATE_EVERY,
     view::View,
 };
 use crate::{
     clock::Clock,
     config::Config,
-    control::{Request, Response},
     edge::Cluster,
     metrics::Metrics,
     store::{Batch, Boot, Store, StoreError},
 };
+use leeward_wire::control::{Request, Response};
 
 /// Pieces of work for one app before the others have their turn: a plan has a
 /// handful of stages, and no app may starve the rest.
@@ -122,7 +125,7 @@ pub struct Reconciler<C> {
     /// What apps take variables from.
     pub(super) given: GivenVariables,
     /// The part of the last state report that matters far away, and when it was written.
-    pub(super) reported_state: Option<(String, Uptime)>,
+    pub(super) reported_state: Option<(Digest, Uptime)>,
     /// The state changed since then.
     pub(super) state_is_stale: bool,
 }
@@ -163,15 +166,12 @@ impl<C: Cluster> Reconciler<C> {
         for record in this.store.apps()? {
             this.apps.insert(record.spec.name.clone(), App::resume(record, &now));
         }
-        let started = Event {
-            kind: EventKind::AgentStarted,
-            subject: None,
-            data: json!({
-                "version": this.settings.version,
-                "last_run_ended": last_run,
-                "recovered": this.settings.recovered,
-            }),
-        };
+        let started = EventData::AgentStarted(AgentStarted {
+            version: this.settings.version.clone(),
+            last_run_ended: last_run,
+            recovered: this.settings.recovered.clone(),
+        });
+        let started = Event::new(None, &started);
         this.store.commit(Batch { events: vec![(this.stamp(), started)], ..Batch::default() })?;
         this.hooks.reported.send_modify(|count| *count += 1);
         Ok(this)

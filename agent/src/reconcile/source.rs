@@ -10,8 +10,9 @@ use leeward_core::{
         Reach, Revision, Variables,
     },
     render::{AppDefaults, Outside, TreeFiles, apps, path::below, substitute::Taken, subtree},
-    report::{Event, EventKind},
+    report::{Event, EventData},
 };
+use leeward_wire::{AppJudged, LinkChanged, RevisionFetched};
 use serde_json::json;
 
 use super::{
@@ -86,11 +87,9 @@ impl<C: Cluster> Reconciler<C> {
             return Ok(());
         }
         self.link.since = self.clock.wall();
-        let event = Event {
-            kind: EventKind::LinkChanged,
-            subject: None,
-            data: json!({ "state": state, "failed_step": step, "evidence": self.link.evidence }),
-        };
+        let evidence = self.link.evidence.clone();
+        let data = EventData::LinkChanged(LinkChanged { state, failed_step: step, evidence });
+        let event = Event::new(None, &data);
         let events = vec![(self.stamp(), event)];
         self.commit(Batch { events, ..Batch::default() }).await
     }
@@ -112,14 +111,13 @@ impl<C: Cluster> Reconciler<C> {
             left_out: fetched.left_out,
             faults: Vec::new(),
         };
-        let event = Event {
-            kind: EventKind::RevisionFetched,
-            subject: None,
-            data: json!({
-                "commit": record.commit, "content": record.tree,
-                "sent": fetched.sent, "received": fetched.received,
-            }),
-        };
+        let data = EventData::RevisionFetched(RevisionFetched {
+            commit: record.commit,
+            content: ContentId(record.tree.to_string()),
+            sent: fetched.sent,
+            received: fetched.received,
+        });
+        let event = Event::new(None, &data);
         let commit = self.store.read(record.commit).ok().flatten();
         if let Some(committed) = commit.and_then(|(_, data)| committed_at(&data)) {
             self.wall_floor = self.wall_floor.max(committed);
@@ -147,15 +145,15 @@ impl<C: Cluster> Reconciler<C> {
             Err(faults) => {
                 let news = self.source.as_ref().is_some_and(|known| known.faults != faults);
                 let record = SourceRecord { faults: faults.clone(), ..source.clone() };
-                let event = Event {
-                    kind: EventKind::AppFailed,
-                    subject: None,
-                    data: json!({
-                        "commit": source.commit, "content": source.tree,
-                        "reason": "the apps of this revision cannot be read; every app stays as it is",
-                        "objects": faults,
-                    }),
-                };
+                let reason =
+                    "the apps of this revision cannot be read; every app stays as it is".to_owned();
+                let data = EventData::AppFailed(AppJudged {
+                    commit: source.commit,
+                    content: ContentId(source.tree.to_string()),
+                    reason,
+                    objects: faults,
+                });
+                let event = Event::new(None, &data);
                 let events = if news { vec![(self.stamp(), event)] } else { Vec::new() };
                 self.source = Some(record.clone());
                 return self

@@ -5,11 +5,12 @@ use leeward_core::{
     cycle::{App, Now, RevisionRecord},
     model::{StatusDocument, Uptime},
     report::Delivery,
+    status::{AppFacts, Facts, LinkView, document},
 };
 
 use super::{
     commands::HISTORY,
-    status::{AppFacts, Facts, LinkView, document, store_status},
+    status::{configured, reference, store_status},
 };
 use crate::{
     config::Config,
@@ -33,8 +34,9 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
     let apps: Vec<App> =
         store.apps()?.into_iter().map(|record| App::resume(record, &now)).collect();
     let source = store.source()?;
+    let reference = reference(config);
     let facts = Facts {
-        config,
+        configured: configured(config, &reference),
         version: env!("CARGO_PKG_VERSION"),
         running: false,
         boot: store.boot()?,

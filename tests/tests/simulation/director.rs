@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use leeward::control::Request;
+use leeward_wire::control::Request;
 use serde_json::json;
 use tokio::{sync::oneshot, time::sleep};
 

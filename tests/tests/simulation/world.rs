@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use leeward::control::{Request, Response};
 use leeward_core::model::{AppName, GitId, KindVersion, ObjectKey, Seen};
 use leeward_core::report::Entry;
+use leeward_wire::control::{Request, Response};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::Instant,

@@ -13,11 +13,12 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use leeward_wire::{RevisionRecord, RevisionVerdict};
+
 pub use app::{App, AppHealth, Now};
 pub use poll::{PollPlan, next_poll};
 pub use record::{
-    AppRecord, BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, RevisionRecord,
-    SourceRecord, Verdict,
+    AppRecord, BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, SourceRecord,
 };
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
 pub use work::{Work, next_work};
