@@ -10,7 +10,6 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
-pub mod control;
 pub mod daemon;
 pub mod edge;
 pub mod metrics;

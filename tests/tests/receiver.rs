@@ -15,7 +15,11 @@ fn event(sequence: u64) -> Value {
         "specversion": "1.0", "id": format!("1-{sequence}"), "source": "/clusters/edge",
         "subject": "app", "type": "dev.leeward.app.applied.v1", "time": "2026-01-02T03:04:05Z",
         "sequence": format!("{sequence:020}"), "boot": 1, "uptimems": 5, "clocktrusted": true,
-        "datacontenttype": "application/json", "data": { "created": 1 },
+        "datacontenttype": "application/json",
+        "data": {
+            "commit": "0".repeat(40), "content": "ab", "created": 1, "changed": 0, "pruned": 0,
+            "unchanged": 0,
+        },
     })
 }
 
@@ -97,6 +101,8 @@ async fn zstd_is_read_and_limits_are_kept() {
     let compressed = zstd::encode_all(batch(&[1]).as_slice(), 3).unwrap();
     let mut held = event(2);
     held["type"] = json!("dev.leeward.app.held.v1");
+    held["data"]["reason"] = json!("dependency");
+    held["data"]["detail"] = json!("db is not good yet");
     let answers = [
         send(&receiver, compressed, Some("zstd")).await,
         send(&receiver, batch(&[1, 2, 3, 4, 5, 6, 7, 8, 9]), None).await,

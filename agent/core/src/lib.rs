@@ -4,7 +4,8 @@
 //! chance come in as arguments. That is what lets a year of bad weather be
 //! simulated in a second. The shell around it is the `leeward` crate.
 //!
-//! Imports flow down only: `cycle` → `plan`, `health`, `render`, `report`, `git` → `model`.
+//! Imports flow down only: `status` → `cycle` → `report`; `render` → `git`; each of them,
+//! `plan` and `health` → `model`. Ids, names and what others read are in `leeward_wire`.
 
 pub mod cycle;
 pub mod git;
@@ -13,3 +14,4 @@ pub mod model;
 pub mod plan;
 pub mod render;
 pub mod report;
+pub mod status;

@@ -7,7 +7,7 @@ use super::{
     exit::{Exit, Failure},
     pause,
 };
-use crate::control::Request;
+use leeward_wire::control::Request;
 
 pub(super) fn run(
     chosen: RequiredApp,

@@ -13,10 +13,8 @@ use super::{
     exit::{Exit, Failure},
     human,
 };
-use crate::{
-    config::Config,
-    control::{MAX_LINE, Request, Response},
-};
+use crate::config::Config;
+use leeward_wire::control::{MAX_LINE, Request, Response};
 
 /// For an answer out of the daemon's memory.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use super::{
     human,
     revisions::{self, Range},
 };
-use crate::control::{ObjectDiff, Request, Response};
+use leeward_wire::control::{Difference, ObjectDiff, Request, Response};
 
 /// What stands where a secret would.
 const MASK: &str = "\"***\"";
@@ -125,7 +125,9 @@ pub(super) fn answer(
 /// Secrets are masked where they are read; this is the second lock on the door,
 /// since what is printed ends up in logs and tickets.
 fn masked(mut object: ObjectDiff) -> ObjectDiff {
-    if object.object.split([' ', '.']).next() == Some("Secret") {
+    if let Difference::Fields(fields) = &mut object.difference
+        && object.object.split([' ', '.']).next() == Some("Secret")
+    {
         let secret = |path: &str| {
             path.is_empty()
                 || ["/data", "/stringData"].iter().any(|field| {
@@ -133,7 +135,7 @@ fn masked(mut object: ObjectDiff) -> ObjectDiff {
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 })
         };
-        for field in object.fields.iter_mut().filter(|field| secret(&field.path)) {
+        for field in fields.iter_mut().filter(|field| secret(&field.path)) {
             for value in [&mut field.old, &mut field.new].into_iter().flatten() {
                 MASK.clone_into(value);
             }
@@ -149,14 +151,14 @@ fn text(objects: &[ObjectDiff], sides: &Sides<'_>, palette: Palette) -> String {
     let mut text = String::new();
     for object in objects {
         let name = human::one_line(&object.object);
-        let about = match (object.missing, object.surplus) {
-            (true, _) => format!(" {}", sides.missing),
-            (_, true) => format!(" {}", sides.surplus),
-            _ => String::new(),
+        let (about, fields) = match &object.difference {
+            Difference::Missing => (format!(" {}", sides.missing), &[][..]),
+            Difference::Surplus => (format!(" {}", sides.surplus), &[][..]),
+            Difference::Fields(fields) => (String::new(), fields.as_slice()),
         };
         let (name, app) = (palette.paint(Tint::Bold, &name), human::one_line(&object.app));
         let _ = writeln!(text, "{name}{about} (app {app})");
-        for field in &object.fields {
+        for field in fields {
             text.push_str(&change(field, sides, palette));
         }
     }

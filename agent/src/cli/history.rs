@@ -1,7 +1,7 @@
 //! `leeward history`: the revisions that were tried, newest first.
 
 use jiff::Timestamp;
-use leeward_core::cycle::{RevisionRecord, Verdict};
+use leeward_core::cycle::{RevisionRecord, RevisionVerdict};
 
 use super::{
     Session,
@@ -12,7 +12,7 @@ use super::{
     human, status, stored,
     table::{Table, cell, tinted},
 };
-use crate::control::{Request, Response};
+use leeward_wire::control::{Request, Response};
 
 pub(super) fn run(
     chosen: &OptionalApp,
@@ -41,10 +41,10 @@ fn text(revisions: &[RevisionRecord], now: Timestamp, palette: Palette) -> Strin
     let mut table = Table::new(&["WHEN", "APP", "COMMIT", "VERDICT", "REASON"]);
     for revision in revisions {
         let tint = match revision.verdict {
-            Verdict::Good => Tint::Good,
-            Verdict::Bad => Tint::Bad,
-            Verdict::Held => Tint::Warning,
-            Verdict::RolledBack | Verdict::Superseded => Tint::Plain,
+            RevisionVerdict::Good => Tint::Good,
+            RevisionVerdict::Bad => Tint::Bad,
+            RevisionVerdict::Held => Tint::Warning,
+            RevisionVerdict::RolledBack | RevisionVerdict::Superseded => Tint::Plain,
         };
         table.row(vec![
             cell(human::relative(revision.at, now)),

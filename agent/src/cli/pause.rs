@@ -10,7 +10,7 @@ use super::{
     exit::{Exit, Failure},
     human,
 };
-use crate::control::{Request, Response};
+use leeward_wire::control::{Request, Response};
 
 pub(super) fn run(
     flags: PauseFlags,

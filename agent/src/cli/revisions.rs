@@ -25,7 +25,7 @@ use super::{
     machine::Machine,
     revision::Revision,
 };
-use crate::control::ObjectDiff;
+use leeward_wire::control::{Difference, ObjectDiff};
 
 /// Names the files that are checked out, committed or not.
 const WORKING_TREE: &str = "working tree";
@@ -218,30 +218,29 @@ impl<'p> Side<'p> {
     }
 }
 
-/// By app and object. What the first lacks is missing in a cluster that is at
-/// it; what the second lacks would be pruned there.
+/// Sorted by app and object. An object is missing when only `new` declares it,
+/// and surplus when only `old` does.
 fn differences(old: &Declarations, new: &Declarations) -> Vec<ObjectDiff> {
     let renamed = renamed(old, new);
     let mut differences = BTreeMap::new();
-    let mut differs = |(app, key): &(AppName, ObjectKey), missing, surplus, fields| {
-        let (app, object) = (app.clone(), key.to_string());
-        let difference = ObjectDiff { app: app.clone(), object, missing, surplus, fields };
-        differences.insert((app, key.clone()), difference);
+    let mut differs = |(app, key): &(AppName, ObjectKey), difference| {
+        let diff = ObjectDiff { app: app.clone(), object: key.to_string(), difference };
+        differences.insert((app.clone(), key.clone()), diff);
     };
     for (id, manifest) in new {
         match old.get(renamed.get(id).copied().unwrap_or(id)) {
-            None => differs(id, true, false, Vec::new()),
+            None => differs(id, Difference::Missing),
             Some(before) => {
                 let fields = compare(before, manifest);
                 if !fields.is_empty() {
-                    differs(id, false, false, fields);
+                    differs(id, Difference::Fields(fields));
                 }
             }
         }
     }
     for id in old.keys() {
         if !new.contains_key(id) && !renamed.values().any(|before| *before == id) {
-            differs(id, false, true, Vec::new());
+            differs(id, Difference::Surplus);
         }
     }
     differences.into_values().collect()
@@ -282,8 +281,9 @@ fn summary(objects: &[ObjectDiff]) -> String {
     if objects.is_empty() {
         return String::new();
     }
-    let added = objects.iter().filter(|object| object.missing).count();
-    let removed = objects.iter().filter(|object| object.surplus).count();
+    let count =
+        |difference| objects.iter().filter(|object| object.difference == difference).count();
+    let (added, removed) = (count(Difference::Missing), count(Difference::Surplus));
     let changed = objects.len() - added - removed;
     format!("{changed} changed, {added} added, {removed} removed\n")
 }

@@ -17,10 +17,8 @@ use super::{
     human, stored,
     table::{Cell, Table, cell, tinted},
 };
-use crate::{
-    config::Config,
-    control::{Request, Response},
-};
+use crate::config::Config;
+use leeward_wire::control::{Request, Response};
 
 /// Erases the screen and goes to its top left corner (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";

@@ -17,10 +17,8 @@ use super::{
     exit::{Exit, Failure},
     human, status,
 };
-use crate::{
-    config::Config,
-    control::{Request, Response},
-};
+use crate::config::Config;
+use leeward_wire::control::{Request, Response};
 
 /// Without the time of a next try nothing tells a poll that brought nothing
 /// from one that is still under way; it is taken for done after this.

@@ -10,18 +10,14 @@ use leeward_core::{
     cycle::RevisionRecord,
     model::{AppName, StatusDocument},
 };
+use leeward_wire::control::{Request, Response};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
 
 use super::progress::Heartbeat;
-use crate::{
-    clock::Clock,
-    control::{Request, Response},
-    reconcile::history,
-    store::Store,
-};
+use crate::{clock::Clock, reconcile::history, store::Store};
 
 /// A request, and where its answer goes.
 pub type Asked = (Request, oneshot::Sender<Response>);

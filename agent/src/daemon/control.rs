@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
-use crate::control::{MAX_LINE, Request, Response};
+use leeward_wire::control::{MAX_LINE, Request, Response};
 
 /// The longest request, in bytes: names and one reason by a person.
 pub const REQUEST_LENGTH_MAX: usize = 64 * 1024;

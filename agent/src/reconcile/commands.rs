@@ -6,6 +6,7 @@ use leeward_core::{
     cycle::{AppEvent, HoldReason, Phase, RevisionRecord},
     model::AppName,
 };
+use leeward_wire::control::{Request, Response};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use super::{
     reconciler::Reconciler,
 };
 use crate::{
-    control::{Request, Response},
     edge::Cluster,
     store::{Batch, Store, StoreError},
 };

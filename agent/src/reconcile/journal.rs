@@ -22,12 +22,12 @@ use leeward_core::{
     model::{AppName, InventoryEntry, ObjectKey, Uptime},
     report::{Event, Stamp},
 };
+use leeward_wire::control::Response;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    control::Response,
     offload::Offload,
     store::{Batch, Store, StoreError},
 };

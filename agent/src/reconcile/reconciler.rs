@@ -14,9 +14,12 @@ use jiff::Timestamp;
 use leeward_core::{
     cycle::{App, AppEvent, Effect, Now, RevisionRecord, step},
     model::{AppName, KindVersion, Seen, StatusDocument, Uptime},
-    report::{Delivery, Event, EventKind},
+    report::{Delivery, Event, EventData},
 };
-use serde_json::json;
+use leeward_wire::{
+    AgentStarted,
+    control::{Request, Response},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +38,6 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    control::{Request, Response},
     edge::Cluster,
     metrics::Metrics,
     offload::Offload,
@@ -165,13 +167,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Start::Boot => {
                 let boot = store.begin_boot()?;
                 let journal = journal(boot.number);
-                let data = json!({
-                    "version": settings.version,
-                    "last_run_ended": boot.last_run,
-                    "recovered": settings.recovered,
+                let started = EventData::AgentStarted(AgentStarted {
+                    version: settings.version.clone(),
+                    last_run_ended: boot.last_run,
+                    recovered: settings.recovered.clone(),
                 });
-                let started = Event { kind: EventKind::AgentStarted, subject: None, data };
-                let events = vec![(journal.stamp(), started)];
+                let events = vec![(journal.stamp(), Event::new(None, &started))];
                 store.commit(Batch { events, ..Batch::default() })?;
                 hooks.reported.send_modify(|count| *count += 1);
                 journal

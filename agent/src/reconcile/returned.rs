@@ -9,11 +9,10 @@ use leeward_core::{
         gate, is_well, remedy,
     },
     health::{Health, Verdict, roll_up, watches_health},
-    model::{AppName, ClusterFault, FieldChange, InventoryEntry, ObjectKey},
+    model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
     plan::{desired::fault_of, order::StageName},
-    report::{Event, EventKind},
+    report::{Event, EventData},
 };
-use serde_json::json;
 
 use super::{
     errand::{
@@ -333,7 +332,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     match remedy(&mut managed.view, &spec, &desired, &drifted, now) {
                         Remedy::Heal => to_heal.push(drifted),
                         Remedy::Report => {
-                            let event = drift_event(EventKind::DriftSeen, name, &drifted);
+                            let event = drift_event(EventData::DriftSeen, name, &drifted);
                             batch.events.push((stamp, event));
                         }
                         Remedy::Leave | Remedy::HoldBack(_) => {}
@@ -365,7 +364,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 managed.view.heals.entry(one.0.clone()).or_default().record(now);
             }
             self.hooks.metrics.drift_healed(name);
-            batch.events.push((stamp, drift_event(EventKind::DriftHealed, name, one)));
+            batch.events.push((stamp, drift_event(EventData::DriftHealed, name, one)));
         }
         self.record_sent(name, sent, Batch::default());
         if objects > 0 {
@@ -393,11 +392,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 }
 
-fn drift_event(kind: EventKind, app: &AppName, (key, changes): &Drifted) -> Event {
-    let fields: &[FieldChange] = changes;
-    Event {
-        kind,
-        subject: Some(app.clone()),
-        data: json!({ "object": key.to_string(), "fields": fields, "count": 1 }),
-    }
+fn drift_event(
+    of: fn(leeward_wire::Drift) -> EventData,
+    app: &AppName,
+    (key, changes): &Drifted,
+) -> Event {
+    let (object, fields) = (key.to_string(), changes.clone());
+    Event::new(Some(app), &of(leeward_wire::Drift { object, fields, count: 1 }))
 }

@@ -10,9 +10,10 @@ use leeward_core::{
         AppName, AppSpec, ContentId, FetchFailure, Fetched, GitId, LinkState, ObjectFault,
         Revision, Uptime, Variables,
     },
-    report::{Event, EventKind},
+    report::{Event, EventData},
+    status::LinkView,
 };
-use serde_json::json;
+use leeward_wire::{AppJudged, LinkChanged, RevisionFetched};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,6 @@ use super::{
     managed::Managed,
     poller::{Ask, PollOutcome},
     reconciler::Reconciler,
-    status::LinkView,
     variables,
 };
 use crate::{edge::Cluster, metrics::FetchResult, store::Batch};
@@ -107,12 +107,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
             return;
         }
         link.since = self.clock.wall();
-        let event = Event {
-            kind: EventKind::LinkChanged,
-            subject: None,
-            data: json!({ "state": state, "failed_step": step, "evidence": link.evidence }),
-        };
-        let events = vec![(self.journal.stamp(), event)];
+        let evidence = link.evidence.clone();
+        let data = EventData::LinkChanged(LinkChanged { state, failed_step: step, evidence });
+        let events = vec![(self.journal.stamp(), Event::new(None, &data))];
         self.record(Batch { events, ..Batch::default() });
     }
 
@@ -134,20 +131,18 @@ impl<C: Cluster + 'static> Reconciler<C> {
             left_out: fetched.left_out,
             faults: Vec::new(),
         };
-        let event = Event {
-            kind: EventKind::RevisionFetched,
-            subject: None,
-            data: json!({
-                "commit": record.commit, "content": record.tree,
-                "sent": fetched.sent, "received": fetched.received,
-            }),
-        };
+        let data = EventData::RevisionFetched(RevisionFetched {
+            commit: record.commit,
+            content: ContentId(record.tree.to_string()),
+            sent: fetched.sent,
+            received: fetched.received,
+        });
         let commit = self.outside.store.read(record.commit).ok().flatten();
         if let Some(committed) = commit.and_then(|(_, data)| committed_at(&data)) {
             self.journal.raise_wall_floor(committed);
         }
         tracing::info!(commit = %record.commit, sent = fetched.sent, received = fetched.received, "Fetched a revision.");
-        let events = vec![(self.journal.stamp(), event)];
+        let events = vec![(self.journal.stamp(), Event::new(None, &data))];
         self.record(Batch { source: Some(record.clone()), events, ..Batch::default() });
         self.source.record = Some(record);
         self.survey(false);
@@ -208,15 +203,13 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn cannot_offer(&mut self, source: &SourceRecord, faults: &[ObjectFault]) {
         let news = self.source.record.as_ref().is_some_and(|known| known.faults != faults);
         let record = SourceRecord { faults: faults.to_vec(), ..source.clone() };
-        let event = Event {
-            kind: EventKind::AppFailed,
-            subject: None,
-            data: json!({
-                "commit": source.commit, "content": source.tree,
-                "reason": "the apps of this revision cannot be read; every app stays as it is",
-                "objects": faults,
-            }),
-        };
+        let data = EventData::AppFailed(AppJudged {
+            commit: source.commit,
+            content: ContentId(source.tree.to_string()),
+            reason: "the apps of this revision cannot be read; every app stays as it is".to_owned(),
+            objects: faults.to_vec(),
+        });
+        let event = Event::new(None, &data);
         let events = if news { vec![(self.journal.stamp(), event)] } else { Vec::new() };
         self.source.record = Some(record.clone());
         self.record(Batch { source: Some(record), events, ..Batch::default() });

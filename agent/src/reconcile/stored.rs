@@ -1,16 +1,18 @@
 //! What the store alone can tell while no daemon runs.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use leeward_core::{
     cycle::{App, Now, RevisionRecord},
     model::{StatusDocument, Uptime},
     report::Delivery,
+    status::{AppFacts, Facts, LinkView, document},
 };
 
 use super::{
     commands::HISTORY,
-    sight::Sight,
-    status::{AppFacts, Facts, LinkView, document, store_status},
+    status::{configured, reference, store_status},
 };
 use crate::{
     config::Config,
@@ -34,8 +36,9 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
     let apps: Vec<App> =
         store.apps()?.into_iter().map(|record| App::resume(record, &now)).collect();
     let source = store.source()?;
+    let reference = reference(config);
     let facts = Facts {
-        config,
+        configured: configured(config, &reference),
         version: env!("CARGO_PKG_VERSION"),
         running: false,
         boot: store.boot()?,
@@ -46,16 +49,15 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
         outbox: store.outbox_status()?,
         store: store_status(&store, config),
         store_fault: None,
-        sight: &Sight::default(),
+        cluster_fault: None,
+        unwatched: &BTreeMap::new(),
         delivery: &Delivery::default(),
     };
     let apps: Vec<AppFacts<'_>> = apps
         .iter()
         .map(|app| AppFacts {
             app,
-            objects: inventory
-                .get(&app.record.spec.name)
-                .map_or(0, std::collections::BTreeMap::len),
+            objects: inventory.get(&app.record.spec.name).map_or(0, BTreeMap::len),
             open: 0,
             message: "",
             wanting: None,

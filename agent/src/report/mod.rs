@@ -207,7 +207,7 @@ impl Reporter {
         if Instant::now() >= self.next_state {
             entries.extend(self.store.outbox_state()?);
         }
-        entries.extend(self.store.outbox_head(request::BODY_MAX as u64)?);
+        entries.extend(self.store.outbox_head(leeward_wire::BATCH_BYTES_MAX as u64)?);
         let sequences: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
         let portion = self.portion.take(&sequences);
         Ok((Request::of(&entries[portion], &self.cluster), sequences))

@@ -117,7 +117,7 @@ impl Receiver {
         let mut headers = HeaderMap::new();
         headers.insert(
             header::CONTENT_TYPE,
-            HeaderValue::from_static("application/cloudevents-batch+json"),
+            HeaderValue::from_static(leeward_wire::BATCH_CONTENT_TYPE),
         );
         if let Some(path) = &self.config.token_file {
             headers.insert(header::AUTHORIZATION, bearer(path)?);

@@ -1,9 +1,7 @@
 //! One request: as many events as fit.
 
 use leeward_core::report::{Entry, EventKind, to_cloud_event};
-
-/// A request before compression, in bytes (contract §5).
-pub(super) const BODY_MAX: usize = 256 * 1024;
+use leeward_wire::BATCH_BYTES_MAX;
 
 /// A batch, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +18,15 @@ impl Request {
     pub(super) fn of(entries: &[Entry], cluster: &str) -> Option<Self> {
         let mut request = Self { sequences: Vec::new(), body: b"[".to_vec(), has_state: false };
         for entry in entries {
-            let event = to_cloud_event(entry, cluster).to_string();
-            let full = request.body.len() + event.len() + 2 > BODY_MAX;
+            let event = serde_json::to_vec(&to_cloud_event(entry, cluster)).unwrap_or_default();
+            let full = request.body.len() + event.len() + 2 > BATCH_BYTES_MAX;
             if full && !request.sequences.is_empty() {
                 break;
             }
             if !request.sequences.is_empty() {
                 request.body.push(b',');
             }
-            request.body.extend_from_slice(event.as_bytes());
+            request.body.extend_from_slice(&event);
             request.sequences.push(entry.sequence);
             request.has_state |= entry.event.kind == EventKind::State;
         }
@@ -61,7 +59,7 @@ mod tests {
         let request = Request::of(&entries, "shop").unwrap();
         let list: Vec<serde_json::Value> = serde_json::from_slice(&request.body).unwrap();
         assert_eq!((list.len(), request.sequences.len()), (25, 25));
-        assert!(request.body.len() <= BODY_MAX);
+        assert!(request.body.len() <= BATCH_BYTES_MAX);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Everything that one step of the loop records, in one durable transaction.
 
-use std::sync::{PoisonError, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use leeward_core::{
     cycle::{AppRecord, RevisionRecord, SourceRecord},
     model::{AppName, InventoryEntry, ObjectKey},
-    report::{Event, EventKind, Stamp, state_digest},
+    report::{Event, EventKind, Stamp},
 };
 use redb::{ReadableTable as _, WriteTransaction};
 use serde_json::Value;
@@ -32,8 +32,8 @@ pub struct Batch {
     pub inventory: Vec<(AppName, ObjectKey, Option<InventoryEntry>)>,
     pub revisions: Vec<RevisionRecord>,
     pub events: Vec<(Stamp, Event)>,
-    /// The whole state document. Replaces one that was not sent yet; one that
-    /// tells nothing new is not recorded.
+    /// The whole state document. Replaces one that was not sent yet. Whether it is
+    /// worth a write is for `leeward_core::status::digest` to decide.
     pub state: Option<(Stamp, Value)>,
     /// By remote.
     pub link: Vec<(String, Vec<u8>)>,
@@ -55,9 +55,8 @@ pub struct Committed {
 impl Store {
     /// Records a step. When it returns, a power cut cannot take it back; when
     /// it fails, nothing of it is there.
+    #[expect(clippy::needless_pass_by_value, reason = "a batch is recorded once, then gone")]
     pub fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        let state = self.news(batch.state.as_ref());
-        let batch = Batch { state, ..batch };
         let limit = self.outbox_limit.load(Ordering::Relaxed);
         let attempted = self.attempted.load(Ordering::Relaxed);
         let counters = self.update(|transaction| {
@@ -77,19 +76,7 @@ impl Store {
         Ok(Committed { written, last_sequence: counters.next_event - 1 })
     }
 
-    /// The state of a batch, when it says something that the last one did not.
-    fn news(&self, state: Option<&(Stamp, Value)>) -> Option<(Stamp, Value)> {
-        let (stamp, document) = state?;
-        let digest = state_digest(document);
-        let last = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (last != Some(digest)).then(|| (*stamp, document.clone()))
-    }
-
     fn remember(&self, batch: &Batch, counters: &Counters) {
-        if let Some((_, document)) = &batch.state {
-            let digest = state_digest(document);
-            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
-        }
         let up = |event: &Event| {
             event.kind == EventKind::LinkChanged
                 && event.data.get("state").and_then(Value::as_str) == Some("up")

@@ -1,5 +1,6 @@
 //! Which start of the agent this is, and how the last run ended.
 
+pub use leeward_wire::LastRun;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,18 +15,6 @@ pub struct Boot {
     /// Counts from 1.
     pub number: u64,
     pub last_run: LastRun,
-}
-
-/// How the run before this one ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LastRun {
-    /// There was none.
-    First,
-    /// [`Store::end_boot`] was called.
-    Clean,
-    /// Power cut, kill, crash, or a store that was lost.
-    Unclean,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

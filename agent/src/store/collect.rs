@@ -7,7 +7,7 @@ use std::{
 
 use gix_object::{CommitRefIter, TagRefIter, TreeRefIter};
 use leeward_core::{
-    git::{ObjectType, Objects as _},
+    git::{ObjectType, Objects as _, git_id},
     model::GitId,
 };
 use redb::ReadableTable as _;
@@ -171,16 +171,16 @@ fn children(kind: ObjectType, data: &[u8]) -> Vec<(GitId, bool)> {
         ObjectType::Blob => Vec::new(),
         ObjectType::Commit => {
             let tree = CommitRefIter::from_bytes(data, sha1).tree_id().ok();
-            tree.map(|id| (GitId(id), false)).into_iter().collect()
+            tree.map(|id| (git_id(&id), false)).into_iter().collect()
         }
         ObjectType::Tag => {
             let target = TagRefIter::from_bytes(data, sha1).target_id().ok();
-            target.map(|id| (GitId(id), false)).into_iter().collect()
+            target.map(|id| (git_id(&id), false)).into_iter().collect()
         }
         ObjectType::Tree => TreeRefIter::from_bytes(data, sha1)
             .map_while(Result::ok)
             .filter(|entry| !entry.mode.is_commit())
-            .map(|entry| (GitId(entry.oid.to_owned()), !entry.mode.is_tree()))
+            .map(|entry| (git_id(entry.oid), !entry.mode.is_tree()))
             .collect(),
     }
 }

@@ -27,12 +27,12 @@ mod tests;
 use std::{
     fmt, io,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use leeward_core::model::{Digest, StoreStatus};
+use leeward_core::model::StoreStatus;
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
 pub use batch::{Batch, Committed};
@@ -78,8 +78,6 @@ pub struct Store {
     fresh_objects: AtomicU64,
     /// Git objects were refused for want of room since the last collection.
     wants_room: AtomicBool,
-    /// Digest of the state document that was recorded last, so that it is not recorded twice.
-    state: Mutex<Option<Digest>>,
 }
 
 impl fmt::Debug for Store {
@@ -102,7 +100,6 @@ impl Store {
             link_up: AtomicU64::new(0),
             fresh_objects: AtomicU64::new(0),
             wants_room: AtomicBool::new(false),
-            state: Mutex::new(None),
         }
     }
 

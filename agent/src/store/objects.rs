@@ -3,7 +3,7 @@
 use std::{io, sync::atomic::Ordering};
 
 use leeward_core::{
-    git::{Object, ObjectType, Objects},
+    git::{Object, ObjectType, Objects, git_id},
     model::GitId,
 };
 use redb::ReadableTable;
@@ -195,7 +195,7 @@ pub(super) fn unpack(id: GitId, record: &[u8]) -> Result<(ObjectType, Vec<u8>), 
     };
     let hash = gix_object::compute_hash(gix_hash::Kind::Sha1, git_kind, &data);
     match hash {
-        Ok(hash) if GitId(hash) == id => Ok((kind, data)),
+        Ok(hash) if git_id(&hash) == id => Ok((kind, data)),
         Ok(hash) => Err(format!("its content hashes to {hash}")),
         Err(error) => Err(error.to_string()),
     }
@@ -209,7 +209,7 @@ mod tests {
 
     fn object(kind: ObjectType, git: gix_object::Kind, data: Vec<u8>) -> Object {
         let id = gix_object::compute_hash(gix_hash::Kind::Sha1, git, &data).unwrap();
-        Object { id: GitId(id), kind, data }
+        Object { id: git_id(&id), kind, data }
     }
 
     proptest! {

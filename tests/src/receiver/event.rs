@@ -1,27 +1,11 @@
-//! CloudEvents as the reports' contract has them.
+//! What a batch of reports must be.
 
 use std::collections::HashMap;
 
+pub use leeward_wire::CloudEvent as Event;
+use leeward_wire::{ContentError, EventKind};
+use serde::Deserialize as _;
 use serde_json::Value;
-
-/// The newest state, which on the return of the link goes ahead of older events.
-const STATE: &str = "dev.leeward.state.v1";
-
-/// One event, with every attribute that the contract promises.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    pub id: String,
-    pub source: String,
-    pub subject: Option<String>,
-    /// The CloudEvents attribute `type`.
-    pub kind: String,
-    pub time: jiff::Timestamp,
-    pub sequence: u64,
-    pub boot: u64,
-    pub uptime_ms: u64,
-    pub clock_trusted: bool,
-    pub data: Value,
-}
 
 /// Reads a batch, and says what is wrong with the first event that is.
 pub(super) fn parse_batch(bytes: &[u8]) -> Result<Vec<Event>, String> {
@@ -33,39 +17,16 @@ pub(super) fn parse_batch(bytes: &[u8]) -> Result<Vec<Event>, String> {
         .collect()
 }
 
+/// Reads an event, and its data as its type has them.
 fn parse(event: &Value) -> Result<Event, String> {
-    let text = |name: &str| {
-        event[name].as_str().map(str::to_owned).ok_or_else(|| format!("{name} is {}", event[name]))
-    };
-    let expect = |name: &str, wanted: &str| {
-        if event[name] == wanted { Ok(()) } else { Err(format!("{name} is {}", event[name])) }
-    };
-    expect("specversion", "1.0")?;
-    expect("datacontenttype", "application/json")?;
-    let digits = text("sequence")?;
-    if digits.len() != 20 {
-        return Err(format!("sequence {digits} has not 20 digits"));
+    let event = Event::deserialize(event).map_err(|error| error.to_string())?;
+    match event.content() {
+        // Data that was cut to fit need not read as its type has it.
+        Err(ContentError::Data(error)) if event.data["truncated"] != true => {
+            Err(format!("the data of {}: {error}", event.kind))
+        }
+        Ok(_) | Err(_) => Ok(event),
     }
-    let number = |name: &str| {
-        // The JSON format writes integers beyond 32 bits, and so may anyone, as strings.
-        let value = &event[name];
-        value
-            .as_u64()
-            .or_else(|| value.as_str()?.parse().ok())
-            .ok_or_else(|| format!("{name} is {value}"))
-    };
-    Ok(Event {
-        id: text("id")?,
-        source: text("source")?,
-        subject: event["subject"].as_str().map(str::to_owned),
-        kind: text("type")?,
-        time: text("time")?.parse().map_err(|error| format!("time: {error}"))?,
-        sequence: number("sequence")?,
-        boot: number("boot")?,
-        uptime_ms: number("uptimems")?,
-        clock_trusted: event["clocktrusted"].as_bool().ok_or("clocktrusted is no boolean")?,
-        data: event["data"].clone(),
-    })
 }
 
 /// Says which event came after a later one of its cluster. States and other
@@ -73,7 +34,7 @@ fn parse(event: &Value) -> Result<Event, String> {
 pub fn order_violation(events: &[Event]) -> Option<String> {
     let mut newest: HashMap<(&str, bool), &Event> = HashMap::new();
     for event in events {
-        let lane = (event.source.as_str(), event.kind == STATE);
+        let lane = (event.source.as_str(), event.kind == EventKind::State.type_name());
         if let Some(before) = newest.insert(lane, event)
             && before.sequence >= event.sequence
         {
@@ -90,12 +51,14 @@ pub fn order_violation(events: &[Event]) -> Option<String> {
 mod tests {
     use super::*;
 
+    const STATE: &str = "dev.leeward.state.v1";
+
     fn event(sequence: u64, kind: &str) -> Value {
         serde_json::json!({
             "specversion": "1.0", "id": format!("1-{sequence}"), "source": "/clusters/a",
             "type": kind, "time": "2026-01-02T03:04:05Z", "sequence": format!("{sequence:020}"),
             "boot": 1, "uptimems": 17, "clocktrusted": true,
-            "datacontenttype": "application/json", "data": {},
+            "datacontenttype": "application/json", "data": { "truncated": true },
         })
     }
 
@@ -120,6 +83,6 @@ mod tests {
         let mut broken = event(1, "a");
         broken["clocktrusted"] = Value::Null;
         let error = parse_batch(&serde_json::to_vec(&[broken]).unwrap()).unwrap_err();
-        assert_eq!(error, "event \"1-1\": clocktrusted is no boolean");
+        assert_eq!(error, "event \"1-1\": invalid type: null, expected a boolean");
     }
 }

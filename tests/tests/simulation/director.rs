@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use leeward::control::Request;
 use leeward_core::model::{ObjectKey, PhaseName};
+use leeward_wire::control::Request;
+use leeward_wire::control::Request;
 use serde_json::json;
 use tokio::{sync::oneshot, time::sleep};
 

@@ -18,6 +18,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use leeward_wire::{RevisionRecord, RevisionVerdict};
+
 pub use app::{App, AppHealth, Now};
 pub use apply::{
     ApplyStep, Applying, FOUNDATION_POLL, Gate, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE, gate,
@@ -25,8 +27,7 @@ pub use apply::{
 pub use heal::{Drift, Drifted, Remedy, judge, remedy};
 pub use poll::{PollPlan, next_poll};
 pub use record::{
-    AppRecord, BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, RevisionRecord,
-    SourceRecord, Verdict,
+    AppRecord, BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, SourceRecord,
 };
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
 pub use view::{Awaited, Progress, View, is_well};

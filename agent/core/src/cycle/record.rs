@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, AppSpec, ContentId, Digest, GitId, ObjectFault, Revision};
+use crate::model::{AppSpec, ContentId, Digest, GitId, ObjectFault, Revision};
 
 /// How many bad revisions an app remembers: as many as `status` shows.
 pub const MAX_BAD: usize = 10;
@@ -146,7 +146,7 @@ impl Phase {
     }
 }
 
-/// Why a revision waits, in the words of `status` (contract §4).
+/// Why a revision waits, in the words of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
@@ -197,41 +197,6 @@ pub struct Pause {
     /// What was asked for: with a clock that went back, a pause never lasts longer.
     pub length: Duration,
     pub reason: String,
-}
-
-/// What became of a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Good,
-    Bad,
-    Held,
-    RolledBack,
-    Superseded,
-}
-
-impl Verdict {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Bad => "bad",
-            Self::Held => "held",
-            Self::RolledBack => "rolled_back",
-            Self::Superseded => "superseded",
-        }
-    }
-}
-
-/// One line of an app's history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RevisionRecord {
-    pub app: AppName,
-    pub commit: GitId,
-    pub tree: GitId,
-    pub content: ContentId,
-    pub verdict: Verdict,
-    pub reason: String,
-    pub at: Timestamp,
 }
 
 /// The newest revision of the source that is whole in the store.

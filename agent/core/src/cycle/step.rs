@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use leeward_wire::{
+    AppApplied, AppHeld, AppJudged, AppRolledBack, RevisionRecord, RevisionVerdict,
+};
 
 use super::{
     app::{App, AppHealth, Now},
-    record::{
-        BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, RevisionRecord, Verdict,
-    },
+    record::{BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase},
 };
 use crate::{
     model::{AppSpec, Backoff, HealthName, ObjectFault, Revision, Uptime},
-    report::{Event, EventKind},
+    report::{Event, EventData},
 };
 
 /// After a fault that is nobody's in Git: an API server that restarts is back
@@ -226,7 +226,13 @@ fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effec
         return;
     }
     if let Some(candidate) = app.record.candidate().cloned() {
-        effects.push(history(app, &candidate, Verdict::Superseded, "a newer commit came", now));
+        effects.push(history(
+            app,
+            &candidate,
+            RevisionVerdict::Superseded,
+            "a newer commit came",
+            now,
+        ));
     }
     if app.record.approved.as_ref() != Some(&revision.content) {
         app.record.approved = None;
@@ -245,26 +251,31 @@ fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effect>) {
         return;
     }
     if before.is_none_or(|before| before.reason != hold.reason) {
-        let data = json!({
-            "commit": target.commit, "content": target.content,
-            "reason": hold.reason.name(), "detail": hold.detail, "objects": [],
+        let data = EventData::AppHeld(AppHeld {
+            commit: target.commit,
+            content: target.content.clone(),
+            reason: hold.reason.name().to_owned(),
+            detail: hold.detail.clone(),
+            objects: Vec::new(),
         });
-        effects.push(report(app, EventKind::AppHeld, data));
-        effects.push(history(app, &target, Verdict::Held, &hold.detail, now));
+        effects.push(report(app, &data));
+        effects.push(history(app, &target, RevisionVerdict::Held, &hold.detail, now));
     }
     enter(app, Phase::Held { target, hold }, now);
 }
 
 fn apply_done(app: &mut App, counts: ApplyCounts, now: &Now, effects: &mut Vec<Effect>) {
-    let applied = |commit: &Revision| {
-        json!({
-            "commit": commit.commit, "content": commit.content, "created": counts.created,
-            "changed": counts.changed, "pruned": counts.pruned, "unchanged": counts.unchanged,
-        })
+    let applied = |revision: &Revision| AppApplied {
+        commit: revision.commit,
+        content: revision.content.clone(),
+        created: counts.created,
+        changed: counts.changed,
+        pruned: counts.pruned,
+        unchanged: counts.unchanged,
     };
     match app.record.phase.clone() {
         Phase::Applying { target } => {
-            effects.push(report(app, EventKind::AppApplied, applied(&target)));
+            effects.push(report(app, &EventData::AppApplied(applied(&target))));
             enter(app, Phase::Probation { target }, now);
         }
         Phase::RollingBack { bad } => {
@@ -275,12 +286,14 @@ fn apply_done(app: &mut App, counts: ApplyCounts, now: &Now, effects: &mut Vec<E
                 .iter()
                 .find(|record| record.revision.content == bad.content)
                 .map_or_else(|| "superseded".to_owned(), |record| record.reason.clone());
-            let mut data = applied(&good.revision);
-            data["from"] = json!(bad.commit);
-            data["reason"] = json!(reason);
-            data["objects"] = json!([]);
-            effects.push(report(app, EventKind::AppRolledBack, data));
-            effects.push(history(app, &good.revision, Verdict::RolledBack, &reason, now));
+            let data = EventData::AppRolledBack(AppRolledBack {
+                applied: applied(&good.revision),
+                from: bad.commit,
+                reason: reason.clone(),
+                objects: Vec::new(),
+            });
+            effects.push(report(app, &data));
+            effects.push(history(app, &good.revision, RevisionVerdict::RolledBack, &reason, now));
             app.record.at = Some(good.revision.clone());
             enter(app, Phase::Good, now);
             if let Some(newest) = app.record.newest.clone()
@@ -325,12 +338,10 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
     match app.record.phase.clone() {
         Phase::Probation { target } => match app.healthy_since {
             Some(since) if since + app.record.spec.soak <= now.uptime => {
-                let data = json!({
-                    "commit": target.commit, "content": target.content,
-                    "reason": "healthy through probation", "objects": [],
-                });
-                effects.push(report(app, EventKind::AppGood, data));
-                effects.push(history(app, &target, Verdict::Good, "", now));
+                let reason = "healthy through probation".to_owned();
+                let data = EventData::AppGood(judged(&target, reason, Vec::new()));
+                effects.push(report(app, &data));
+                effects.push(history(app, &target, RevisionVerdict::Good, "", now));
                 app.record.at = Some(target.clone());
                 app.record.approved = None;
                 app.record.approved_set = None;
@@ -363,11 +374,9 @@ fn condemn(
     effects: &mut Vec<Effect>,
 ) {
     faults.truncate(MAX_FAULTS);
-    let data = json!({
-        "commit": target.commit, "content": target.content, "reason": reason, "objects": faults,
-    });
-    effects.push(report(app, EventKind::AppFailed, data));
-    effects.push(history(app, &target, Verdict::Bad, &join(&reason, &faults), now));
+    let data = EventData::AppFailed(judged(&target, reason.clone(), faults.clone()));
+    effects.push(report(app, &data));
+    effects.push(history(app, &target, RevisionVerdict::Bad, &join(&reason, &faults), now));
     app.record.bad.retain(|bad| bad.revision.content != target.content);
     app.record.bad.push(BadRecord { revision: target.clone(), reason, faults, at: now.wall });
     let surplus = app.record.bad.len().saturating_sub(MAX_BAD);
@@ -413,11 +422,21 @@ fn clear_obstacle(app: &mut App) {
     app.obstacle.clear();
 }
 
-fn report(app: &App, kind: EventKind, data: Value) -> Effect {
-    Effect::Report(Event { kind, subject: Some(app.record.spec.name.clone()), data })
+fn judged(revision: &Revision, reason: String, objects: Vec<ObjectFault>) -> AppJudged {
+    AppJudged { commit: revision.commit, content: revision.content.clone(), reason, objects }
 }
 
-fn history(app: &App, revision: &Revision, verdict: Verdict, reason: &str, now: &Now) -> Effect {
+fn report(app: &App, data: &EventData) -> Effect {
+    Effect::Report(Event::new(Some(&app.record.spec.name), data))
+}
+
+fn history(
+    app: &App,
+    revision: &Revision,
+    verdict: RevisionVerdict,
+    reason: &str,
+    now: &Now,
+) -> Effect {
     Effect::History(RevisionRecord {
         app: app.record.spec.name.clone(),
         commit: revision.commit,

@@ -10,6 +10,12 @@ pub struct Collision {
     pub size: u64,
 }
 
+/// Makes the id that every other room uses of one of gix.
+pub fn git_id(id: &gix_hash::oid) -> GitId {
+    // Only SHA-1 is compiled in, so that there is no other length.
+    GitId::from_bytes(id.as_bytes()).unwrap_or(GitId::NULL)
+}
+
 /// Computes the id of an object; fails when its content attacks SHA-1.
 pub fn hash_object(kind: ObjectType, data: &[u8]) -> Result<GitId, Collision> {
     let mut hasher = ObjectHasher::new(kind, data.len() as u64);
@@ -37,7 +43,7 @@ impl ObjectHasher {
 
     pub(super) fn finish(self) -> Result<GitId, Collision> {
         let Self { hasher, kind, size } = self;
-        hasher.try_finalize().map(GitId).map_err(|_| Collision { kind, size })
+        hasher.try_finalize().map(|id| git_id(&id)).map_err(|_| Collision { kind, size })
     }
 }
 

@@ -24,7 +24,7 @@ pub use decide::{
     next, without_filters,
 };
 pub use delta::{DeltaError, apply_delta, delta_sizes};
-pub use hash::{Collision, hash_object};
+pub use hash::{Collision, git_id, hash_object};
 pub use ladder::{Ladder, Rung};
 pub use missing::{
     Listed, MAX_PATH_OBJECTS, Missing, Need, PathFault, WalkError, listing, parse_path, subtree_at,

@@ -98,10 +98,10 @@ pub fn commit_of(data: &[u8]) -> Result<Commit, TreeError> {
 }
 
 /// The tree that holds nothing; no server ever sends it.
-pub const EMPTY_TREE: GitId = GitId(gix_hash::ObjectId::Sha1([
+pub const EMPTY_TREE: GitId = GitId::new([
     0x4b, 0x82, 0x5d, 0xc6, 0x42, 0xcb, 0x6e, 0xb9, 0xa0, 0x60, 0xe5, 0x4b, 0xf8, 0xd6, 0x92, 0x88,
     0xfb, 0xee, 0x49, 0x04,
-]));
+]);
 
 /// When a commit was made, by its committer's clock; `None` when it does not say.
 pub fn committed_at(commit: &[u8]) -> Option<Timestamp> {

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::VariableSource;
-
-/// The name of an app; a DNS label, since it becomes a label value.
-pub type AppName = String;
+use super::{AppName, VariableSource};
 
 /// What to do about drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

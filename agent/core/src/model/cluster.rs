@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    app::AppName,
+    AppName,
     id::Digest,
     object::{Kind, ObjectKey},
 };

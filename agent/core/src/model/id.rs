@@ -1,81 +1,11 @@
-//! Names of content: Git object ids, content ids, digests.
+//! Revisions and digests. Ids themselves are in `leeward_wire`.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
-use super::{SecretVariables, Variables};
-
-/// The id of a Git object: 40 hex digits of SHA-1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GitId(pub gix_hash::ObjectId);
-
-/// What a text that should name a Git object looks like instead.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not an object id of 40 hex digits")]
-pub struct ParseIdError(String);
-
-impl GitId {
-    /// Forty zeros: the id of nothing.
-    pub const NULL: Self = Self(gix_hash::ObjectId::null(gix_hash::Kind::Sha1));
-
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-
-    /// Reads the 20 raw bytes of an id, as trees and packs hold it.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        gix_hash::ObjectId::try_from(bytes).ok().map(Self)
-    }
-}
-
-impl fmt::Display for GitId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for GitId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl FromStr for GitId {
-    type Err = ParseIdError;
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        gix_hash::ObjectId::from_hex(text.as_bytes())
-            .map(Self)
-            .map_err(|_| ParseIdError(text.chars().take(64).collect()))
-    }
-}
-
-impl Serialize for GitId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for GitId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-/// What an app is made of, whatever commit it is seen through.
-///
-/// Two commits in which an app has the same content differ in nothing that
-/// concerns it. Lower-case hex.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ContentId(pub String);
-
-impl fmt::Display for ContentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use super::{ContentId, GitId, SecretVariables, Variables};
 
 /// A commit seen through an app's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,37 +1,8 @@
-//! What is known of the way to the remote, with evidence.
+//! What a fetch came to.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
-use super::id::GitId;
-
-/// The step at which a connection to the remote failed, in the order in which
-/// they are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LinkStep {
-    Dns,
-    Connect,
-    Proxy,
-    Tls,
-    /// A certificate that is not valid at what our clock says, while the clock is not to be trusted.
-    Clock,
-    Auth,
-    Http,
-    Protocol,
-    Ref,
-    Path,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LinkState {
-    Up,
-    Down,
-    #[default]
-    Unknown,
-}
+use super::{GitId, LinkStep};
 
 /// Why a fetch brought nothing, or not everything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

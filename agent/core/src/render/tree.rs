@@ -9,7 +9,7 @@ use gix_object::{TreeRefIter, tree::EntryKind};
 
 use super::{Around, Boundary, FileError, Files, Found, path::join};
 use crate::{
-    git::{ObjectType, Objects},
+    git::{ObjectType, Objects, git_id},
     model::GitId,
 };
 
@@ -163,7 +163,7 @@ fn entries<'d>(data: &'d [u8], path: &str) -> Result<Vec<Entry<'d>>, FileError> 
             {
                 return Err(broken(path, &format!("{name:?} is not a name for a file")));
             }
-            Ok(Entry { name, kind: entry.mode.kind(), id: GitId(entry.oid.to_owned()) })
+            Ok(Entry { name, kind: entry.mode.kind(), id: git_id(entry.oid) })
         })
         .collect()
 }
@@ -224,8 +224,8 @@ mod tests {
                 _ => gix_object::Kind::Blob,
             };
             let id = gix_object::compute_hash(gix_hash::Kind::Sha1, git_kind, data).unwrap();
-            self.0.borrow_mut().insert(GitId(id), (kind, data.to_vec()));
-            GitId(id)
+            self.0.borrow_mut().insert(git_id(&id), (kind, data.to_vec()));
+            git_id(&id)
         }
 
         fn tree(&self, entries: &[(&str, &[u8], GitId)]) -> GitId {

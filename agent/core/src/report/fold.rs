@@ -6,9 +6,10 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use serde_json::{Value, json};
+use leeward_wire::ReportGap;
+use serde_json::Value;
 
-use super::{Event, EventKind};
+use super::{Event, EventData, EventKind};
 
 /// One entry of the outbox, as far as the decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,20 +147,15 @@ pub fn gap_event(dropped: &[(u64, &Event, u64)]) -> Option<Event> {
         last = last.max(own("last", *sequence));
         count += own("count", *stands_for);
     }
-    (!dropped.is_empty()).then(|| Event {
-        kind: EventKind::ReportGap,
-        subject: None,
-        data: json!({
-            "first": first,
-            "last": last,
-            "count": count,
-            "why": "the outbox was full",
-        }),
-    })
+    let why = "the outbox was full".to_owned();
+    let gap = EventData::ReportGap(ReportGap { first, last, count, why });
+    (!dropped.is_empty()).then(|| Event::new(None, &gap))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn entry(sequence: u64, kind: EventKind, same: u64) -> Weighed {

@@ -6,6 +6,7 @@ mod shrink;
 mod wire;
 
 use jiff::Timestamp;
+pub use leeward_wire::{EventData, EventKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,47 +16,9 @@ pub use delivery::{
 };
 pub use fold::{Fold, Relief, Weighed, gap_event, relieve, sameness};
 pub use shrink::shrink;
-pub use wire::{event_id, state_digest, to_cloud_event};
+pub use wire::{event_id, to_cloud_event};
 
 use crate::model::AppName;
-
-/// The type of an event, as a receiver sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    AgentStarted,
-    RevisionFetched,
-    AppApplied,
-    AppGood,
-    AppFailed,
-    AppRolledBack,
-    AppHeld,
-    DriftHealed,
-    DriftSeen,
-    LinkChanged,
-    ReportGap,
-    State,
-}
-
-impl EventKind {
-    /// The CloudEvents `type`.
-    pub fn type_name(self) -> &'static str {
-        match self {
-            Self::AgentStarted => "dev.leeward.agent.started.v1",
-            Self::RevisionFetched => "dev.leeward.revision.fetched.v1",
-            Self::AppApplied => "dev.leeward.app.applied.v1",
-            Self::AppGood => "dev.leeward.app.good.v1",
-            Self::AppFailed => "dev.leeward.app.failed.v1",
-            Self::AppRolledBack => "dev.leeward.app.rolledback.v1",
-            Self::AppHeld => "dev.leeward.app.held.v1",
-            Self::DriftHealed => "dev.leeward.drift.healed.v1",
-            Self::DriftSeen => "dev.leeward.drift.seen.v1",
-            Self::LinkChanged => "dev.leeward.link.changed.v1",
-            Self::ReportGap => "dev.leeward.report.gap.v1",
-            Self::State => "dev.leeward.state.v1",
-        }
-    }
-}
 
 /// Something that happened, before it is given a place in the outbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,8 +26,16 @@ pub struct Event {
     pub kind: EventKind,
     /// The app; `None` for the agent itself.
     pub subject: Option<AppName>,
-    /// The shape is set by `kind` (contract §5).
+    /// As `kind` has it, see [`EventData`]. JSON, since it may have been cut or folded,
+    /// and since an outbox may hold what an older agent wrote.
     pub data: Value,
+}
+
+impl Event {
+    /// `subject` is the app; `None` for the agent itself.
+    pub fn new(subject: Option<&AppName>, data: &EventData) -> Self {
+        Self { kind: data.kind(), subject: subject.cloned(), data: data.to_json() }
+    }
 }
 
 /// When it happened, by both clocks.

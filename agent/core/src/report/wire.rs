@@ -1,34 +1,29 @@
-//! How an entry of the outbox looks to the receiver (contract §5).
+//! An entry of the outbox as the receiver gets it (docs/reference/reports.md).
 
-use serde_json::{Map, Value, json};
+use leeward_wire::CloudEvent;
+use serde_json::Value;
 
 use super::Entry;
-use crate::model::Digest;
 
 /// `<boot>-<sequence>`, unique for ever in one cluster.
 pub fn event_id(entry: &Entry) -> String {
     format!("{}-{}", entry.stamp.boot, entry.sequence)
 }
 
-/// One event of a CloudEvents 1.0 batch.
-pub fn to_cloud_event(entry: &Entry, cluster: &str) -> Value {
-    let mut event = Map::new();
-    let mut set = |name: &str, value: Value| event.insert(name.to_owned(), value);
-    set("specversion", "1.0".into());
-    set("id", event_id(entry).into());
-    set("source", format!("/clusters/{cluster}").into());
-    set("type", entry.event.kind.type_name().into());
-    if let Some(app) = &entry.event.subject {
-        set("subject", app.as_str().into());
+/// Returns an entry as the receiver gets it.
+pub fn to_cloud_event(entry: &Entry, cluster: &str) -> CloudEvent {
+    CloudEvent {
+        id: event_id(entry),
+        source: format!("/clusters/{cluster}"),
+        subject: entry.event.subject.clone(),
+        kind: entry.event.kind.type_name().to_owned(),
+        time: entry.stamp.wall,
+        sequence: entry.sequence,
+        boot: entry.stamp.boot,
+        uptime_ms: entry.stamp.uptime_ms,
+        clock_trusted: entry.stamp.clock_trusted,
+        data: data(entry),
     }
-    set("time", entry.stamp.wall.to_string().into());
-    set("sequence", format!("{:020}", entry.sequence).into());
-    set("boot", entry.stamp.boot.into());
-    set("uptimems", entry.stamp.uptime_ms.into());
-    set("clocktrusted", entry.stamp.clock_trusted.into());
-    set("datacontenttype", "application/json".into());
-    set("data", data(entry));
-    Value::Object(event)
 }
 
 fn data(entry: &Entry) -> Value {
@@ -42,33 +37,10 @@ fn data(entry: &Entry) -> Value {
     data
 }
 
-/// Digest of what makes a state document worth sending.
-///
-/// Running clocks, and the outbox and the store themselves, are left out: a
-/// report that changes only because the former one was delivered would follow
-/// itself for ever.
-pub fn state_digest(document: &Value) -> Digest {
-    let mut document = document.clone();
-    let mut drop_field = |path: &str, field: &str| {
-        if let Some(fields) = document.pointer_mut(path).and_then(Value::as_object_mut) {
-            fields.remove(field);
-        }
-    };
-    for (path, field) in
-        [("/agent", "uptime_seconds"), ("/link", "next_try"), ("", "outbox"), ("", "store")]
-    {
-        drop_field(path, field);
-    }
-    if let Some(blockers) = document.get_mut("why").and_then(Value::as_array_mut) {
-        for blocker in blockers.iter_mut().filter_map(Value::as_object_mut) {
-            blocker.insert("next_try".to_owned(), json!(null));
-        }
-    }
-    Digest::of(document.to_string().as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::report::{Event, EventKind, Stamp};
 
@@ -120,17 +92,7 @@ mod tests {
     fn an_event_of_the_agent_itself_has_no_subject() {
         let mut entry = entry();
         entry.event.subject = None;
-        assert_eq!(to_cloud_event(&entry, "a").get("subject"), None);
-    }
-
-    #[test]
-    fn a_state_that_differs_only_in_running_clocks_is_the_same() {
-        let one = json!({"agent": {"boot": 1, "uptime_seconds": 1}, "outbox": {"pending": 4},
-            "why": [{"blocker": "link", "next_try": "2026-01-02T03:04:05Z"}]});
-        let two = json!({"agent": {"boot": 1, "uptime_seconds": 9}, "outbox": {"pending": 0},
-            "why": [{"blocker": "link", "next_try": "2026-01-02T03:05:05Z"}]});
-        let other = json!({"agent": {"boot": 2, "uptime_seconds": 1}});
-        assert_eq!(state_digest(&one), state_digest(&two));
-        assert_ne!(state_digest(&one), state_digest(&other));
+        let text = serde_json::to_string(&to_cloud_event(&entry, "a")).unwrap();
+        assert!(!text.contains("subject"), "{text}");
     }
 }

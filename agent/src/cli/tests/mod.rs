@@ -19,7 +19,7 @@ use leeward_core::model::StatusDocument;
 use serde_json::{Value, json};
 
 use super::{Surroundings, main_with};
-use crate::control::{Request, Response};
+use leeward_wire::control::{Request, Response};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const BAD: &str = "fedcba9876543210fedcba9876543210fedcba98";

@@ -10,12 +10,13 @@ use leeward_core::{
         order::{PlanInput, plan},
     },
 };
+use leeward_wire::control::{Difference, ObjectDiff};
 
 use super::{
     super::{managed::Inventory, outside::Means},
     prepare::{Recipe, Undesired, prepare},
 };
-use crate::{control::ObjectDiff, edge::Cluster};
+use crate::edge::Cluster;
 
 /// Returns every object of one app that differs, is missing, or would be pruned.
 pub(in crate::reconcile) async fn differences<C: Cluster>(
@@ -40,25 +41,19 @@ pub(in crate::reconcile) async fn differences<C: Cluster>(
             Err(ClusterFault::UnknownKind(_)) => None,
             live => live?,
         };
-        let fields = live.as_ref().map_or_else(Vec::new, |live| {
-            differs(&one.manifest, Some(live), desired.ignored.get(one.key()))
+        let difference = live.as_ref().map_or(Difference::Missing, |live| {
+            let ignored = desired.ignored.get(one.key());
+            Difference::Fields(differs(&one.manifest, Some(live), ignored))
         });
-        if live.is_none() || !fields.is_empty() {
-            objects.push(ObjectDiff {
-                app: app.clone(),
-                object: one.key().to_string(),
-                missing: live.is_none(),
-                surplus: false,
-                fields,
-            });
+        if difference != Difference::Fields(Vec::new()) {
+            let object = one.key().to_string();
+            objects.push(ObjectDiff { app: app.clone(), object, difference });
         }
     }
     objects.extend(plan.prunes.iter().map(|key| ObjectDiff {
         app: app.clone(),
         object: key.to_string(),
-        missing: false,
-        surplus: true,
-        fields: Vec::new(),
+        difference: Difference::Surplus,
     }));
     Ok(objects)
 }

@@ -174,12 +174,8 @@ mod tests {
     }
 
     fn object(kind: ObjectType, data: Vec<u8>) -> Object {
-        let git = match kind {
-            ObjectType::Tree => gix_object::Kind::Tree,
-            _ => gix_object::Kind::Blob,
-        };
-        let id = gix_object::compute_hash(gix_hash::Kind::Sha1, git, &data).unwrap();
-        Object { id: GitId(id), kind, data }
+        let id = leeward_core::git::hash_object(kind, &data).unwrap();
+        Object { id, kind, data }
     }
 
     #[test]

@@ -316,7 +316,7 @@ async fn bodies_are_compressed_once_the_receiver_said_that_it_can() {
         seen.requests.iter().map(|headers| headers.contains_key("content-encoding")).collect();
     // The answer to the second request did not say so any more.
     assert_eq!(encodings[..3], [false, true, false]);
-    assert!(seen.bodies[0].0 <= request::BODY_MAX);
+    assert!(seen.bodies[0].0 <= leeward_wire::BATCH_BYTES_MAX);
     assert!(seen.bodies[1].0 * 5 < seen.bodies[0].0);
     assert!(seen.bodies.len() < 6, "full batches, not crumbs: {:?}", seen.bodies);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use leeward_core::{
     cycle::{AppRecord, RevisionRecord, SourceRecord},
-    git::{Object, ObjectType},
+    git::{Object, ObjectType, git_id},
     model::{AppSpec, ContentId, GitId, Heal, InventoryEntry, ObjectKey, PruneGuard},
     report::{Event, EventKind, Stamp},
 };
@@ -102,7 +102,7 @@ fn object(kind: ObjectType, data: &[u8]) -> Object {
         ObjectType::Tag => gix_object::Kind::Tag,
     };
     let id = gix_object::compute_hash(gix_hash::Kind::Sha1, git, data).unwrap();
-    Object { id: GitId(id), kind, data: data.to_vec() }
+    Object { id: git_id(&id), kind, data: data.to_vec() }
 }
 
 fn blob(text: &str) -> Object {

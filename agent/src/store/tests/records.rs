@@ -1,7 +1,6 @@
 //! Records come back as they were written, also those of former versions.
 
-use leeward_core::{cycle::Verdict, git::Objects as _, model::Uptime};
-use serde_json::json;
+use leeward_core::{cycle::RevisionVerdict, git::Objects as _, model::Uptime};
 
 use super::*;
 use crate::store::{Batch, LastRun, schema};
@@ -50,14 +49,11 @@ fn what_is_recorded_already_is_not_written_again() {
         apps: vec![app("shop")],
         source: Some(source(1)),
         wall_floor: Some("2026-01-02T03:04:05Z".parse().unwrap()),
-        state: Some((stamp(1), json!({"agent": {"uptime_seconds": 1}}))),
         ..Batch::default()
     };
     assert!(store.commit(batch.clone()).unwrap().written);
     let before = store.written_bytes();
-    let later = json!({"agent": {"uptime_seconds": 2}});
-    let again = Batch { state: Some((stamp(1), later)), ..batch };
-    assert!(!store.commit(again).unwrap().written);
+    assert!(!store.commit(batch).unwrap().written);
     assert!(!store.commit(Batch::default()).unwrap().written);
     assert_eq!(store.written_bytes(), before);
 }
@@ -121,7 +117,7 @@ fn records_of_version_1_are_read_for_ever() {
         ("shop", ["db".to_owned()].as_slice())
     );
     assert_eq!(source.reference, "refs/heads/main");
-    assert_eq!(revision.verdict, Verdict::Good);
+    assert_eq!(revision.verdict, RevisionVerdict::Good);
     assert_eq!((owned.wave, owned.keep), (-1, true));
     assert_eq!(
         (entry.sequence, Uptime::from_secs(86_400).as_millis()),

@@ -1,12 +1,10 @@
-//! The documents of `leeward status` and `leeward why` (contract §3 and §4).
-//! Field names and their meaning are a contract: adding is free, renaming is not.
+//! The documents of `leeward status` and `leeward why`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    app::AppName,
-    id::{ContentId, GitId},
+use crate::{
+    id::{AppName, ContentId, GitId},
     link::{LinkState, LinkStep},
 };
 
@@ -19,7 +17,7 @@ pub struct StatusDocument {
     pub apps: Vec<AppStatus>,
     pub outbox: OutboxStatus,
     pub store: StoreStatus,
-    /// What blocks, most important first; the document of `leeward why`.
+    /// Most important first; the document of `leeward why`.
     #[serde(default)]
     pub why: Vec<Blocker>,
 }
@@ -64,6 +62,35 @@ pub enum PhaseName {
     RollingBack,
     Failed,
     Paused,
+}
+
+impl PhaseName {
+    pub const ALL: [Self; 9] = [
+        Self::Waiting,
+        Self::Preflight,
+        Self::Held,
+        Self::Applying,
+        Self::Probation,
+        Self::Good,
+        Self::RollingBack,
+        Self::Failed,
+        Self::Paused,
+    ];
+
+    /// Returns the word that stands in the documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Preflight => "preflight",
+            Self::Held => "held",
+            Self::Applying => "applying",
+            Self::Probation => "probation",
+            Self::Good => "good",
+            Self::RollingBack => "rolling_back",
+            Self::Failed => "failed",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +161,7 @@ pub struct OutboxStatus {
     /// Events that the receiver refused for good, set aside one by one.
     #[serde(default)]
     pub refused: u64,
-    /// The newest of them: id, type and status.
+    /// Id, type and status of the newest refused events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_events: Vec<String>,
     pub last_acknowledged: Option<Timestamp>,
@@ -149,10 +176,40 @@ pub struct StoreStatus {
 /// One thing that keeps the cluster from following Git.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Blocker {
-    /// What blocks: `link`, `prune_guard`, `bad_revision`, `api_server`, …
+    /// `link`, `prune_guard`, `bad_revision`, `api_server`, …
     pub blocker: String,
     pub app: Option<AppName>,
     pub evidence: String,
     pub hint: String,
     pub next_try: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_phases_are_the_words_that_serde_writes() {
+        for phase in PhaseName::ALL {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.name());
+        }
+    }
+
+    #[test]
+    fn a_document_is_read_and_written_to_the_same_bytes() {
+        let sample = include_str!("samples/status.json").trim_end();
+        let document: StatusDocument = serde_json::from_str(sample).unwrap();
+        assert_eq!(serde_json::to_string(&document).unwrap(), sample);
+    }
+
+    #[test]
+    fn a_document_of_an_agent_that_knew_no_refused_events_is_read() {
+        let mut old: serde_json::Value =
+            serde_json::from_str(include_str!("samples/status.json")).unwrap();
+        old["outbox"].as_object_mut().unwrap().remove("refused");
+        old["outbox"].as_object_mut().unwrap().remove("refused_events");
+        old.as_object_mut().unwrap().remove("why");
+        let document: StatusDocument = serde_json::from_value(old).unwrap();
+        assert_eq!((document.outbox.refused, document.why), (0, Vec::new()));
+    }
 }

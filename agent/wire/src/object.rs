@@ -1,13 +1,13 @@
-//! What happened to objects, for reports and people.
+//! Objects at fault and fields that differ, for reports and people.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use super::object::ObjectKey;
 
 /// An object that is at fault, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectFault {
-    /// As `ObjectKey` prints it; absent when a file is at fault.
+    /// `Deployment.apps shop/web`, `Namespace shop`; absent when a file is at fault.
     pub object: Option<String>,
     /// `file:line[:column]` in the repository, when known.
     pub origin: Option<String>,
@@ -15,14 +15,15 @@ pub struct ObjectFault {
 }
 
 impl ObjectFault {
-    pub fn of_object(key: &ObjectKey, message: impl Into<String>) -> Self {
-        Self { object: Some(key.to_string()), origin: None, message: message.into() }
+    /// `object` is the key of an object, or anything that prints as one.
+    pub fn of_object(object: &impl fmt::Display, message: impl Into<String>) -> Self {
+        Self { object: Some(object.to_string()), origin: None, message: message.into() }
     }
 }
 
 /// Reads as one line: `Deployment.apps shop/web (web.yaml:1): image not found`.
-impl std::fmt::Display for ObjectFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ObjectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.object, &self.origin) {
             (Some(object), Some(origin)) => write!(f, "{object} ({origin}): {}", self.message),
             (Some(place), None) | (None, Some(place)) => write!(f, "{place}: {}", self.message),
