@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod edge;
+pub mod log;
 pub mod metrics;
 pub mod reconcile;
 pub mod report;

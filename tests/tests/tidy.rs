@@ -26,6 +26,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "control",
             "clock",
             "metrics",
+            "log",
             "age_keys",
         ],
     ),
@@ -42,6 +43,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "control",
             "clock",
             "metrics",
+            "log",
         ],
     ),
     ("reconcile", &["store", "edge", "config", "control", "clock", "metrics", "age_keys"]),
@@ -55,6 +57,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("age_keys", &[]),
     ("clock", &[]),
     ("metrics", &[]),
+    ("log", &["config"]),
 ];
 const CORE: &[(&str, &[&str])] = &[
     ("cycle", &["plan", "health", "render", "git", "report", "model"]),

@@ -2,7 +2,7 @@
 //! and history, in one durable commit.
 
 use leeward_core::{
-    cycle::{AppEvent, Effect, Now, step},
+    cycle::{AppEvent, AppRecord, Effect, Now, Phase, step},
     model::{AppName, InventoryEntry, ObjectKey},
     report::{Event, Stamp},
 };
@@ -54,7 +54,8 @@ impl<C: Cluster> Reconciler<C> {
         if app.record.phase == before.phase {
             self.apps.insert(name.clone(), app);
         } else {
-            tracing::info!(app = %name, from = ?before.phase, to = ?app.record.phase, "The app moved on.");
+            let (from, to) = (before.phase.name(), app.record.phase.name());
+            tracing::info!(app = %name, from, to, reason = reason(&app.record), "The app moved on.");
             let phase = app.record.phase.clone();
             self.apps.insert(name.clone(), app);
             self.changed_phase(name, &phase);
@@ -90,5 +91,16 @@ impl<C: Cluster> Reconciler<C> {
     /// An inventory entry as it is now, or a fresh one.
     pub(super) fn entry(&self, app: &AppName, key: &ObjectKey) -> Option<InventoryEntry> {
         self.inventory.get(app)?.get(key).cloned()
+    }
+}
+
+/// Why an app came into its phase; `None` where the phase itself says it.
+fn reason(record: &AppRecord) -> Option<&str> {
+    match &record.phase {
+        Phase::Held { hold, .. } => Some(&hold.detail),
+        Phase::RollingBack { .. } | Phase::Failed { .. } => {
+            record.bad.last().map(|bad| bad.reason.as_str())
+        }
+        _ => None,
     }
 }

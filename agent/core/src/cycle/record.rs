@@ -126,6 +126,22 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// As `status` has it (contract §4), and the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Preflight { .. } => "preflight",
+            Self::Held { .. } => "held",
+            Self::Applying { .. } => "applying",
+            Self::Probation { .. } => "probation",
+            Self::Good => "good",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// Why a revision waits, in the words of `status` (contract §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
