@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod daemon;
 pub mod edge;
+pub mod log;
 pub mod metrics;
 pub mod offload;
 pub mod reconcile;

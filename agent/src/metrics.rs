@@ -49,6 +49,7 @@ pub struct Metrics {
     store_written_bytes: Counter,
     reconcile: Histogram,
     watchdog_age: Seconds,
+    log_lines_dropped: Counter,
 }
 
 impl Metrics {
@@ -68,6 +69,7 @@ impl Metrics {
             store_written_bytes: Counter::default(),
             reconcile: Histogram::new(RECONCILE_BUCKETS),
             watchdog_age: Seconds::default(),
+            log_lines_dropped: Counter::default(),
         };
         metrics.start_at_zero();
         let mut registry = Registry::with_prefix("leeward");
@@ -129,6 +131,11 @@ impl Metrics {
         self.store_written_bytes.inner().store(written, Ordering::Relaxed);
     }
 
+    /// `total` is the log's own total since the agent started.
+    pub fn log_lines_dropped(&self, total: u64) {
+        self.log_lines_dropped.inner().store(total, Ordering::Relaxed);
+    }
+
     /// One round of the loop took so long, the wait before it not counted.
     pub fn observe_reconcile(&self, took: Duration) {
         self.reconcile.observe(took.as_secs_f64());
@@ -151,6 +158,8 @@ impl Metrics {
         registry.register("reconcile_seconds", help, self.reconcile.clone());
         let help = "Time since the loop last came round";
         registry.register("watchdog_age_seconds", help, self.watchdog_age.clone());
+        let help = "Lines of the log that were dropped because nobody read them in time";
+        registry.register("log_lines_dropped", help, self.log_lines_dropped.clone());
         let help = "Bytes that the store takes on disk";
         registry.register("store_bytes", help, self.store_bytes.clone());
         let help = "Bytes written to the store since the agent started";
@@ -305,6 +314,7 @@ mod tests {
         leeward_fetch_bytes_total{direction}
         leeward_fetch_total{result}
         leeward_link_up
+        leeward_log_lines_dropped_total
         leeward_outbox_dropped_total
         leeward_outbox_pending
         leeward_reconcile_seconds

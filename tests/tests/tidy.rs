@@ -25,6 +25,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "config",
             "clock",
             "metrics",
+            "log",
             "age_keys",
         ],
     ),
@@ -40,6 +41,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "config",
             "clock",
             "metrics",
+            "log",
         ],
     ),
     ("reconcile", &["store", "edge", "config", "clock", "metrics", "age_keys"]),
@@ -52,6 +54,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("age_keys", &[]),
     ("clock", &[]),
     ("metrics", &[]),
+    ("log", &["config"]),
 ];
 const CORE: &[(&str, &[&str])] = &[
     ("status", &["cycle", "report", "model"]),

@@ -1,15 +1,19 @@
 //! `leeward run`: the daemon.
 
+use std::{process, thread};
+
 use super::{
     Session,
     exit::{Exit, Failure, chain},
-    logging,
 };
-use crate::daemon::{self, RunError};
+use crate::{
+    daemon::{self, RunError},
+    log,
+};
 
 pub(super) fn run(session: &Session) -> Result<Exit, Failure> {
     let config = session.config()?;
-    logging::start(&config.log).map_err(|error| {
+    log::start(&config.log).map_err(|error| {
         Failure::new(Exit::Unavailable, error.to_string())
             .with_hint("choose another with `--set log.format=text`")
     })?;
@@ -23,8 +27,30 @@ pub(super) fn run(session: &Session) -> Result<Exit, Failure> {
             None
         }
     };
-    daemon::run(config, reload)?;
+    let result = daemon::run(config, reload);
+    log::flush();
+    result.map_err(|error| {
+        let failure = Failure::from(error);
+        leave_in_time(failure.exit);
+        failure
+    })?;
     Ok(Exit::Done)
+}
+
+/// Why it ended is written to stderr next, which may be the very pipe that
+/// nobody reads.
+fn leave_in_time(exit: Exit) {
+    let leave = move || {
+        thread::sleep(log::LAST_LINES);
+        end(exit)
+    };
+    // Without a thread the process waits for its reader.
+    thread::Builder::new().spawn(leave).ok();
+}
+
+#[expect(clippy::exit, reason = "the main thread hangs in a write that nobody can interrupt")]
+fn end(exit: Exit) -> ! {
+    process::exit(i32::from(exit as u8))
 }
 
 impl From<RunError> for Failure {

@@ -20,7 +20,7 @@ use super::{
     connections::BoundedListener,
     progress::{Heartbeat, Stage},
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{clock::Clock, log, metrics::Metrics};
 
 /// A loop that has not come round for so long is taken for dead. Longer than
 /// any single call that it waits for.
@@ -87,6 +87,7 @@ fn readyz(endpoints: &Endpoints) -> (StatusCode, String) {
 
 fn metrics(endpoints: &Endpoints) -> impl IntoResponse + use<> {
     let age = endpoints.clock.uptime() - endpoints.heartbeat.borrow().at;
+    endpoints.metrics.log_lines_dropped(log::dropped());
     ([(CONTENT_TYPE, OPEN_METRICS)], endpoints.metrics.encode(age))
 }
 

@@ -101,9 +101,10 @@ impl Signals {
     }
 }
 
-/// Ends the process at once.
+/// Ends the process at once, but for the last lines of its log.
 #[expect(clippy::exit, reason = "whoever asks a second time does not want to wait for anything")]
 pub(super) fn leave(code: i32) -> ! {
+    crate::log::flush();
     std::process::exit(code)
 }
 

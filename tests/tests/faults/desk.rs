@@ -1,8 +1,12 @@
-//! The desk answers, and the process ends, whatever else hangs. None of these needs a control plane: the API server is a port that
+//! The desk answers, the log stops nobody, and the process ends, whatever else
+//! hangs. None of these needs a control plane: the API server is a port that
 //! nobody listens on.
 
 use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write as _},
     net::UdpSocket,
+    os::unix::{fs::OpenOptionsExt as _, net::UnixDatagram},
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -172,4 +176,90 @@ async fn stops_in_time(agent: &mut Agent, meanwhile: &str) {
     say(&format!("SIGTERM with {meanwhile}: {took:?}"));
     assert_eq!(ended.code(), Some(0), "{}", agent.log_end());
     assert!(took < STOP, "{took:?}\n{}", agent.log_end());
+}
+
+/// Has the agent log until lines are dropped; all answers come meanwhile.
+async fn answers_until_lines_are_dropped(agent: &mut Agent) {
+    let metrics = format!("{}/metrics", agent.http_url());
+    let none = "leeward_log_lines_dropped_total 0\n";
+    let started = Instant::now();
+    while reqwest::get(&metrics).await.unwrap().text().await.unwrap().contains(none) {
+        assert!(started.elapsed() < SOON, "no line was dropped");
+        agent.reload().unwrap();
+        let synced = agent.cli(&["sync"]).await.unwrap();
+        assert!(synced.status.success(), "{synced:?}");
+    }
+    assert_eq!(agent.status().await.unwrap().agent.boot, 1);
+    let healthz = reqwest::get(format!("{}/healthz", agent.http_url())).await.unwrap();
+    assert_eq!(healthz.status().as_u16(), 200);
+}
+
+/// An agent whose stderr is a pipe that is full already, and the pipe.
+async fn with_full_stderr(folder: &ScratchDir) -> (Agent, File) {
+    let pipe = folder.join("stderr");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let script = format!("exec \"$@\" 2<>{}", pipe.display());
+    let options = alone(folder).launched_by(&["sh", "-c", &script, "sh"]);
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut file =
+        OpenOptions::new().read(true).write(true).custom_flags(nonblock).open(&pipe).unwrap();
+    while file.write(&[b'\n'; 4096]).is_ok() {}
+    let mut agent = Agent::start(options.set("log.level", "debug")).await.unwrap();
+    agent.wait_status(SOON, |_| true).await.unwrap();
+    (agent, file)
+}
+
+#[tokio::test]
+async fn stderr_that_nobody_reads_stops_nothing_and_what_was_dropped_is_said() {
+    let folder = ScratchDir::new("desk-stderr").unwrap();
+    let (mut agent, mut pipe) = with_full_stderr(&folder).await;
+    answers_until_lines_are_dropped(&mut agent).await;
+    let mut log = Vec::new();
+    let started = Instant::now();
+    while !String::from_utf8_lossy(&log).contains("Log lines were dropped") {
+        assert!(started.elapsed() < SOON, "{}", String::from_utf8_lossy(&log));
+        // Only what is there: the pipe is empty again and again.
+        let mut piece = vec![0; 65_536];
+        match pipe.read(&mut piece) {
+            Ok(length) => log.extend_from_slice(&piece[..length]),
+            Err(_) => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_process_in_three_seconds_while_nobody_reads_its_stderr() {
+    let folder = ScratchDir::new("desk-stderr-term").unwrap();
+    let (mut agent, _pipe) = with_full_stderr(&folder).await;
+    stops_in_time(&mut agent, "a full stderr").await;
+}
+
+#[tokio::test]
+async fn a_journal_that_is_mute_stops_nothing() {
+    if !can_mount() {
+        return say("skipped: no mount namespace may be made here");
+    }
+    let folder = ScratchDir::new("desk-journal").unwrap();
+    let journal = UnixDatagram::bind(folder.join("socket")).unwrap();
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir -p /run/systemd/journal \
+         && mount --bind {} /run/systemd/journal && exec \"$@\"",
+        folder.path().display()
+    );
+    let options = alone(&folder)
+        .launched_by(&["unshare", "--mount", "sh", "-c", &script, "sh"])
+        .set("log.format", "journald");
+    let mut agent = Agent::start(options).await.unwrap();
+    agent.wait_status(SOON, |_| true).await.unwrap();
+    answers_until_lines_are_dropped(&mut agent).await;
+    let mut entry = vec![0; 65_536];
+    let said = loop {
+        let length = journal.recv(&mut entry).unwrap();
+        let text = String::from_utf8_lossy(&entry[..length]);
+        if text.contains("Log lines were dropped") {
+            break text.into_owned();
+        }
+    };
+    assert!(said.contains(" lines="), "{said}");
+    stops_in_time(&mut agent, "a mute journal").await;
 }

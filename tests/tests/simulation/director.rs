@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use leeward_core::model::{ObjectKey, PhaseName};
 use leeward_wire::control::Request;
-use leeward_wire::control::Request;
 use serde_json::json;
 use tokio::{sync::oneshot, time::sleep};
 

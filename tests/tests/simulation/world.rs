@@ -12,7 +12,6 @@ use std::{
 use leeward_core::model::{AppName, GitId, KindVersion, ObjectKey, Seen, StatusDocument};
 use leeward_core::report::Entry;
 use leeward_wire::control::{Request, Response};
-use leeward_wire::control::{Request, Response};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::Instant,
