@@ -67,7 +67,7 @@ const CORE: &[(&str, &[&str])] = &[
 ];
 /// Rooms of `leeward-kustomize`; each may import those that stand behind it.
 const KUSTOMIZE: &[&str] = &[
-    "target",
+    "assemble",
     "plugin",
     "finish",
     "replacement",
