@@ -5,10 +5,6 @@ use camino::{Utf8Component, Utf8Path};
 use leeward_core::render::{Around, Boundary, Decrypted, FileError, Files, Found, path::join};
 use leeward_kustomize::ReadError;
 
-/// More files than any folder of manifests has; somebody named `/`.
-pub(super) const MAX_FILES: usize = 50_000;
-/// Folders inside folders. Git has no limit; people have.
-pub(super) const MAX_DEPTH: usize = 64;
 /// Bytes of one file. The limits of the renderer and of Kustomize are lower and say more.
 pub(super) const MAX_FILE_SIZE: u64 = 64 << 20;
 

@@ -5,9 +5,8 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
 };
 
-use gix_object::{CommitRefIter, TagRefIter, TreeRefIter};
 use leeward_core::{
-    git::{ObjectType, Objects as _},
+    git::{Objects as _, referred_to},
     model::GitId,
 };
 use redb::ReadableTable as _;
@@ -86,7 +85,7 @@ impl Store {
         keep.extend(roots.iter().copied().map(object_id));
         while let Some(id) = open.pop() {
             let Some((kind, data)) = self.read(id)? else { continue };
-            for (child, is_blob) in children(kind, &data) {
+            for (child, is_blob) in referred_to(kind, &data) {
                 if keep.insert(object_id(child)) && !is_blob {
                     open.push(child);
                 }
@@ -161,26 +160,4 @@ struct Step {
     bytes: u64,
     /// Where the next step starts.
     next: Option<ObjectId>,
-}
-
-/// What an object refers to, and whether that is a blob for certain. What
-/// cannot be parsed refers to nothing: it was hashed, so it is what it is.
-fn children(kind: ObjectType, data: &[u8]) -> Vec<(GitId, bool)> {
-    let sha1 = gix_hash::Kind::Sha1;
-    match kind {
-        ObjectType::Blob => Vec::new(),
-        ObjectType::Commit => {
-            let tree = CommitRefIter::from_bytes(data, sha1).tree_id().ok();
-            tree.map(|id| (GitId(id), false)).into_iter().collect()
-        }
-        ObjectType::Tag => {
-            let target = TagRefIter::from_bytes(data, sha1).target_id().ok();
-            target.map(|id| (GitId(id), false)).into_iter().collect()
-        }
-        ObjectType::Tree => TreeRefIter::from_bytes(data, sha1)
-            .map_while(Result::ok)
-            .filter(|entry| !entry.mode.is_commit())
-            .map(|entry| (GitId(entry.oid.to_owned()), !entry.mode.is_tree()))
-            .collect(),
-    }
 }

@@ -17,7 +17,7 @@ pub fn hash_object(kind: ObjectType, data: &[u8]) -> Result<GitId, Collision> {
     hasher.finish()
 }
 
-/// The same in pieces, for content that is too large to be held.
+/// Computes an id from content that comes in pieces, when all of it is too large to be held.
 pub(super) struct ObjectHasher {
     hasher: gix_hash::Hasher,
     kind: ObjectType,
