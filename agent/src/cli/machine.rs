@@ -171,7 +171,7 @@ mod tests {
     fn a_file_that_is_listed_can_be_read() {
         let (_folder, path) = folder();
         let machine = Machine::from_here();
-        assert_eq!(Folder::new(&machine, &path).read("b/c/x.yaml").unwrap(), b"b/c/x.yaml");
+        assert_eq!(Folder::new(&machine, &path).read("b/c/x.yaml").unwrap().bytes, b"b/c/x.yaml");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::{cell::OnceCell, collections::BTreeMap, error::Error};
 
-use super::{Around, Boundary, FileError, Files, Found, path::join};
+use super::{Around, Boundary, FileContent, FileError, Files, Found, path::join};
 use crate::{
     git::{self, EntryMode, ObjectType, Objects, WalkError, parse_path, walk},
     model::GitId,
@@ -66,12 +66,14 @@ impl<O: Objects> Files for TreeFiles<'_, O> {
         Ok(self.blobs()?.keys().cloned().collect())
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+    fn read(&self, path: &str) -> Result<FileContent, FileError> {
         let Some(id) = self.blobs()?.get(path) else {
             let message = "no such file".to_owned();
             return Err(FileError { path: path.to_owned(), message, missing: false });
         };
-        git::read_as(self.objects, *id, ObjectType::Blob).map_err(|error| unreadable(path, &error))
+        git::read_as(self.objects, *id, ObjectType::Blob)
+            .map(FileContent::from)
+            .map_err(|error| unreadable(path, &error))
     }
 
     /// A folder that cannot be read is as good as absent; whoever refers to it says so.
@@ -135,7 +137,7 @@ mod tests {
             .id;
         let files = TreeFiles::new(&store, root).shown_below("clusters/shop/");
         assert_eq!(files.list().unwrap(), ["a.yaml", "a/run.sh"]);
-        assert_eq!(files.read("a/run.sh").unwrap(), b"text");
+        assert_eq!(files.read("a/run.sh").unwrap().bytes, b"text");
         assert_eq!(files.shown("a/run.sh"), "clusters/shop/a/run.sh");
         assert!(!files.read("a/link").unwrap_err().missing);
         assert_eq!(subtree(&store, root, "a").unwrap(), Some(inner));
