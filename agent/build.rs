@@ -1,4 +1,4 @@
-//! Lays the functions that `link-order.txt` names side by side in the released
+//! Lays the functions that `packaging/order/link-order.txt` names side by side in the released
 //! binary.
 //!
 //! The kernel maps a program's pages sixteen at a time, so functions that run
@@ -7,7 +7,8 @@
 
 use std::{env, fs, path::Path};
 
-const ORDER: &str = "link-order.txt";
+/// From the folder of this package, in which cargo runs this program.
+const ORDER: &str = "../packaging/order/link-order.txt";
 /// `off` for linkers that know no linker scripts, such as mold.
 const SWITCH: &str = "LEEWARD_LINK_ORDER";
 
@@ -20,7 +21,7 @@ fn main() {
     }
     let folder = env::var("OUT_DIR").expect("cargo names the folder");
     let script = Path::new(&folder).join("link-order.ld");
-    let patterns = fs::read_to_string(ORDER).expect("the list is part of the package");
+    let patterns = fs::read_to_string(ORDER).expect("the list is part of the repository");
     fs::write(&script, linker_script(&patterns)).expect("cargo made the folder");
     println!("cargo:rustc-link-arg-bin=leeward=-Wl,-T,{}", script.display());
 }

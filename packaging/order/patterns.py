@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which functions ran, as patterns of names for agent/link-order.txt.
+"""Which functions ran, as patterns of names for link-order.txt.
 
   patterns.py BINARY TRACE… [--then TRACE…]
 
@@ -22,7 +22,7 @@ SHARE = 0.8
 READABLE = 40
 
 HEADER = """\
-# Patterns of the names of functions that run, in the order in which build.rs has them laid out: what every
+# Patterns of the names of functions that run, in the order in which agent/build.rs has them laid out: what every
 # command and `render` need, then the daemon. Written by packaging/order/train.sh.
 """
 

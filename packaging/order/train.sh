@@ -1,5 +1,5 @@
 #!/bin/bash
-# Finds out which functions run, and writes them to agent/link-order.txt (see agent/build.rs).
+# Finds out which functions run, and writes them to packaging/order/link-order.txt (see agent/build.rs).
 #
 #   packaging/order/train.sh
 #
@@ -47,7 +47,7 @@ main() {
   watch render --objects 100
   watch footprint --objects 200 --idle-minutes 1
   "$packaging/order/patterns.py" "$binary" "$work/render"/*.log --then "$work/footprint"/*.log > "$work/order"
-  cp "$work/order" "$repository/agent/link-order.txt"
+  cp "$work/order" "$packaging/order/link-order.txt"
 }
 
 main "$@"; exit

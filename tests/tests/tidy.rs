@@ -68,7 +68,7 @@ const CORE: &[(&str, &[&str])] = &[
 ];
 /// Rooms of `leeward-kustomize`; each may import those that stand behind it.
 const KUSTOMIZE: &[&str] = &[
-    "target",
+    "assemble",
     "plugin",
     "finish",
     "replacement",
@@ -101,15 +101,17 @@ const YAML: &[&str] = &[
     "documents",
     "unique",
     "set",
-    "edit",
+    "spread",
     "json",
-    "shared",
-    "node",
+    "edit",
     "resolve",
     "number",
+    "dialect",
+    "error",
+    "node",
+    "shared",
     "timestamp",
     "fold",
-    "error",
     "limits",
     "sort",
 ];

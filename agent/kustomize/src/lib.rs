@@ -5,11 +5,12 @@
 //! alone, starts nothing, and asks no network. What would need either (Helm
 //! charts, functions in containers, remote bases) is an error that says so.
 //!
-//! Reading, from the outside in: `target` walks the kustomizations in
+//! Reading, from the outside in: `assemble` walks the kustomizations in
 //! upstream's order, `load` reads resources, `transform` and `patch` change
 //! them, `finish` names, links and orders them. The tables of upstream (field
 //! specs, merge keys, scopes) are data in `config` and `schema`.
 
+mod assemble;
 mod budget;
 mod config;
 mod decode;
@@ -31,12 +32,11 @@ mod resmap;
 mod resource;
 mod schema;
 mod select;
-mod target;
 mod transform;
 
+pub use assemble::{Build, Object, Options, Reorder, build};
 pub use budget::Limits;
 pub use error::{BuildError, Place, Problem};
 pub use files::{Files, Found, ReadError};
 pub use kustomization::FILE_NAMES;
 pub use loader::LoadRestrictor;
-pub use target::{Build, Object, Options, Reorder, build};

@@ -47,7 +47,8 @@ fn all_recipients(metadata: &Metadata) -> impl Iterator<Item = &str> {
     metadata.groups.iter().flat_map(|group| &group.age).map(|age| age.recipient.as_str())
 }
 
-/// What one group of keys holds: the data key, or a share of it. Any key of the group will do.
+/// The secret that one group of keys holds: the data key, or a share of it. Any key of the
+/// group opens it.
 fn part(group: &Group, identities: &Identities) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let (usable, others): (Vec<_>, Vec<_>) =
         group.age.iter().partition(|age| Kind::of(&age.recipient) == Kind::X25519);

@@ -1,4 +1,4 @@
-//! What can be wrong with an encrypted file, and what to do about it.
+//! Faults of encrypted files, and hints to their cure.
 
 use leeward_yaml::{Mark, YamlError};
 
@@ -12,7 +12,7 @@ pub struct SopsError {
     pub problem: Problem,
 }
 
-/// What is wrong with an encrypted file. No text of it is ever secret.
+/// A fault of an encrypted file. No text of it is ever secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error(
@@ -85,7 +85,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether another key can help, with the file as it is.
+    /// Returns whether a different key can help, with the file as it is.
     pub fn needs_key(&self) -> bool {
         matches!(
             self,

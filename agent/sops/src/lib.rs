@@ -33,7 +33,7 @@ pub use error::{Problem, SopsError};
 pub use format::Format;
 pub use value::ValueError;
 
-/// What a file was found to be.
+/// A file, opened if it was encrypted.
 #[derive(Debug)]
 pub enum Opened {
     /// None of SOPS: its bytes are what they are.
@@ -54,7 +54,7 @@ pub fn open(path: &str, content: &[u8], identities: &Identities) -> Result<Opene
     opened.map(Opened::Decrypted).map_err(|problem| SopsError { file: path.to_owned(), problem })
 }
 
-/// Whether SOPS encrypted a file, or says so: nothing else of it is looked at.
+/// Returns whether SOPS encrypted a file, or the file says so. Nothing else of it is looked at.
 pub fn is_encrypted(path: &str, content: &[u8]) -> bool {
     !matches!(format::recognised(path, content), Ok(None))
 }

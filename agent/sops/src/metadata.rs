@@ -1,4 +1,4 @@
-//! What SOPS wrote of itself into a file: for whom, by which rules, and the MAC.
+//! The part of a file in which SOPS writes about itself: recipients, rules, and the MAC.
 
 use serde_json::{Map, Value};
 
@@ -21,7 +21,7 @@ pub(crate) struct Metadata {
     pub(crate) rules: Rules,
     pub(crate) mac: String,
     pub(crate) mac_only_encrypted: bool,
-    /// As it is written, since the MAC is bound to it.
+    /// The text as it is written, since the MAC is bound to it.
     pub(crate) last_modified: String,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 pub(crate) struct Recipient {
-    /// As SOPS calls it; not authenticated.
+    /// The name that SOPS gives it; not authenticated.
     pub(crate) recipient: String,
     /// The part, as an armored age file.
     pub(crate) sealed: String,

@@ -5,7 +5,7 @@ use regex::{Regex, RegexBuilder};
 /// Bytes that one pattern may take compiled: a repository must not cost more.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// What of the file was encrypted. The order is that in which SOPS asks; each
+/// Which values of the file were encrypted. The order is that in which SOPS asks; each
 /// that is given overrides those before it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
@@ -22,7 +22,7 @@ pub(crate) struct Rules {
 const DEFAULT_UNENCRYPTED_SUFFIX: &str = "_unencrypted";
 
 impl Rules {
-    /// Whether the value below these keys is encrypted; `looks_sealed` is whether it looks so.
+    /// Returns whether the value below these keys is encrypted. `looks_sealed`: it looks so.
     pub(crate) fn encrypts(&self, path: &[&str], looks_sealed: bool) -> bool {
         let any = |fits: &dyn Fn(&str) -> bool| path.iter().any(|key| fits(key));
         if self.by_comments {

@@ -23,7 +23,7 @@ pub(crate) fn combine(parts: &[Zeroizing<Vec<u8>>]) -> Option<Zeroizing<Vec<u8>>
     Some(secret)
 }
 
-/// What the part at `index` counts for at zero (Lagrange).
+/// The weight of the part at `index` at zero (Lagrange).
 fn weight(places: &[u8], index: usize) -> u8 {
     let own = places[index];
     let others = places.iter().enumerate().filter(|(other, _)| *other != index);

@@ -13,7 +13,7 @@ use crate::{
 /// A value that was encrypted, and where it stands.
 pub(crate) struct Secret<'n> {
     pub(crate) mark: Mark,
-    /// What stands there.
+    /// The text that stands there.
     pub(crate) sealed: &'n str,
     pub(crate) plain: Plain,
 }

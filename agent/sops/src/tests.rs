@@ -1,4 +1,4 @@
-//! What the real SOPS wrote, what it might write, and what nobody may.
+//! Files of the real SOPS, files that it might write, and files that must be refused.
 
 mod age;
 mod claims;
@@ -10,7 +10,7 @@ use crate::{
     seal::{Sealer, TestKey},
 };
 
-/// What a file is opened to; the complaint without its name.
+/// The text that a file opens to, or the complaint about it without its name.
 fn opened(path: &str, content: &str, identities: &Identities) -> Result<String, String> {
     outcome(path, content.as_bytes(), identities).map_err(|problem| problem.to_string())
 }

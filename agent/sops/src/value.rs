@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-/// What every encrypted value begins with.
+/// The beginning of every encrypted value.
 pub(crate) const PREFIX: &str = "ENC[AES256_GCM,";
 const TAG_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
@@ -134,7 +134,7 @@ fn is_time(text: &str) -> bool {
 }
 
 impl Plain {
-    /// What the MAC counts.
+    /// Returns the bytes that go into the MAC.
     pub(crate) fn counted(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(match self {
             Self::Text(bytes) | Self::Time(bytes) => return bytes.clone(),
@@ -170,7 +170,8 @@ impl Plain {
     }
 }
 
-/// As Go's `FormatFloat(…, 'f', -1, 64)`: never an exponent, digits that read back the same.
+/// Writes a float like Go's `FormatFloat(…, 'f', -1, 64)`: never an exponent, digits that read
+/// back the same.
 pub(crate) fn float_text(number: f64) -> String {
     match number {
         f64::INFINITY => "+Inf".to_owned(),

@@ -11,8 +11,8 @@ use crate::{
     value::{self, DataKey, Plain, ValueError},
 };
 
-/// What the MAC begins with when it counts encrypted values only, so that the
-/// two kinds never agree. The number is SOPS' own.
+/// The beginning of the bytes under the MAC when it covers encrypted values only, so that the
+/// two kinds of MAC never agree. The number is SOPS' own.
 pub(crate) const ONLY_ENCRYPTED: [u8; 32] = [
     0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b,
     0x0b, 0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
@@ -69,7 +69,7 @@ impl<'m> Verifier<'m> {
         }
     }
 
-    /// Whether the values are those that the MAC was made of.
+    /// Returns whether the values are those that the MAC was made of.
     pub(crate) fn finish(self) -> Result<(), Problem> {
         let written = value::open(&self.metadata.mac, self.key, &self.metadata.last_modified);
         let Plain::Text(written) = written.map_err(Problem::MacUnreadable)? else {

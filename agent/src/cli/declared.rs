@@ -6,8 +6,8 @@
 use leeward_core::{
     model::{AppName, AppSpec, Manifest, Origin, Variables},
     render::{
-        APPS_FILE, AppDefaults, Decrypted, Files as _, Found, Identities, Limits, RenderError,
-        app_name, apps, folder_with_secrets,
+        APPS_FILE, AppDefaults, Decrypted, Found, Identities, RenderError, Request, app_name, apps,
+        folder as rendered,
         path::join,
         substitute::{SecretValues, Values, substitute},
     },
@@ -88,12 +88,11 @@ impl Rendering {
     fn built(&self, place: &dyn Place, folder: &str) -> Result<Declared, Failure> {
         let whole = Folder::whole(place);
         let keys = || Ok(self.identities.clone());
-        let files = Opened { place, decrypted: Decrypted::new(&whole, &keys) };
+        let files = Opened::new(place, Decrypted::new(&whole, &keys));
         let mut build = build(&files, folder, &self.options)?;
         substitute_all(&mut build.objects, &self.variables)?;
         // A generator, patch or replacement carries it from any file to any object.
-        let secret = files.decrypted.reveals("");
-        Ok(Declared::Built { build, secret })
+        Ok(Declared::Built { build, secret: files.revealed() })
     }
 
     /// The faults of every app are told, not only those of the first.
@@ -118,7 +117,7 @@ impl Rendering {
             let values =
                 Values { variables: &variables, secrets: &secrets, from: &app.substitute_from };
             let files = Decrypted::new(&below, &keys);
-            match folder_with_secrets(&files, &Limits::default(), values) {
+            match rendered(&Request { values, ..Request::of(&files) }) {
                 Ok(rendered) => declared.push((app.name, rendered)),
                 Err(error) => faults.extend(error.faults),
             }

@@ -1,14 +1,14 @@
 //! A folder as the renderer sees it, wherever it lies: files only, sorted,
 //! bounded, and the other folders of the place for kustomizations to refer to.
 
+use std::cell::Cell;
+
 use camino::{Utf8Component, Utf8Path};
-use leeward_core::render::{Around, Boundary, Decrypted, FileError, Files, Found, path::join};
+use leeward_core::render::{
+    Around, Boundary, Decrypted, FileContent, FileError, Files, Found, path::join,
+};
 use leeward_kustomize::ReadError;
 
-/// More files than any folder of manifests has; somebody named `/`.
-pub(super) const MAX_FILES: usize = 50_000;
-/// Folders inside folders. Git has no limit; people have.
-pub(super) const MAX_DEPTH: usize = 64;
 /// Bytes of one file. The limits of the renderer and of Kustomize are lower and say more.
 pub(super) const MAX_FILE_SIZE: u64 = 64 << 20;
 
@@ -47,7 +47,7 @@ impl Files for Folder<'_> {
         self.place.list(&self.at)
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+    fn read(&self, path: &str) -> Result<FileContent, FileError> {
         let inside = |component| matches!(component, Utf8Component::Normal(_));
         if !Utf8Path::new(path).components().all(inside) {
             return Err(error(path, "it is not in the folder"));
@@ -55,7 +55,8 @@ impl Files for Folder<'_> {
         let at = join(&self.at, path);
         match self.look(path)? {
             Found::File(real) if real == at => {
-                self.place.read(&at).map_err(|error| of_file(path, error))
+                let bytes = self.place.read(&at).map_err(|error| of_file(path, error))?;
+                Ok(FileContent::from(bytes))
             }
             Found::File(_) => Err(error(path, "it is a symbolic link")),
             Found::Folder(_) => Err(error(path, "it is a folder")),
@@ -79,8 +80,20 @@ impl Files for Folder<'_> {
 
 /// A place as Kustomize looks at it, its encrypted files opened.
 pub(super) struct Opened<'p> {
-    pub(super) place: &'p dyn Place,
-    pub(super) decrypted: Decrypted<'p>,
+    place: &'p dyn Place,
+    decrypted: Decrypted<'p>,
+    revealed: Cell<bool>,
+}
+
+impl<'p> Opened<'p> {
+    pub(super) fn new(place: &'p dyn Place, decrypted: Decrypted<'p>) -> Self {
+        Self { place, decrypted, revealed: Cell::new(false) }
+    }
+
+    /// Whether a file that was read was decrypted to something that nobody may be shown.
+    pub(super) fn revealed(&self) -> bool {
+        self.revealed.get()
+    }
 }
 
 impl leeward_kustomize::Files for Opened<'_> {
@@ -89,7 +102,9 @@ impl leeward_kustomize::Files for Opened<'_> {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        self.decrypted.read(path).map_err(ReadError::from)
+        let content = self.decrypted.read(path).map_err(ReadError::from)?;
+        self.revealed.set(self.revealed() || content.revealed);
+        Ok(content.bytes)
     }
 
     fn shown(&self, path: &str) -> String {

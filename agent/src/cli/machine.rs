@@ -3,13 +3,19 @@
 use std::{fs, io, io::Read as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use leeward_core::render::{FileError, Found, path::join};
+use leeward_core::{
+    git::DEPTH_MAX,
+    render::{FileError, Found, path::join},
+};
 use leeward_kustomize::ReadError;
 
 use super::{
     exit::{Exit, Failure},
-    folder::{MAX_DEPTH, MAX_FILE_SIZE, MAX_FILES, Place, error},
+    folder::{MAX_FILE_SIZE, Place, error},
 };
+
+/// More files than any folder of manifests has; somebody named `/`.
+const MAX_FILES: usize = 50_000;
 
 /// All files of this machine, as people in one folder know them.
 pub(super) struct Machine {
@@ -84,8 +90,8 @@ impl Place for Machine {
         let mut found = Vec::new();
         let mut folders = vec![(String::new(), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            if depth > MAX_DEPTH {
-                return Err(error(&folder, format!("more than {MAX_DEPTH} folders deep")));
+            if depth > DEPTH_MAX {
+                return Err(error(&folder, format!("more than {DEPTH_MAX} folders deep")));
             }
             let entries = root.join(&folder).read_dir_utf8();
             for entry in entries.map_err(|source| error(&folder, source))? {
@@ -165,7 +171,7 @@ mod tests {
     fn a_file_that_is_listed_can_be_read() {
         let (_folder, path) = folder();
         let machine = Machine::from_here();
-        assert_eq!(Folder::new(&machine, &path).read("b/c/x.yaml").unwrap(), b"b/c/x.yaml");
+        assert_eq!(Folder::new(&machine, &path).read("b/c/x.yaml").unwrap().bytes, b"b/c/x.yaml");
     }
 
     #[test]

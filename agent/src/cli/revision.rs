@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use leeward_core::{
-    git::{EntryMode, TreeEntry, parse_tree, refuse_name},
+    git::{EntryMode, TreeEntry, Walk, WalkError, parse_tree},
     model::GitId,
     render::{FileError, Found, path::join},
 };
 use leeward_kustomize::ReadError;
 
 use super::{
-    folder::{MAX_DEPTH, MAX_FILES, Place, error},
+    folder::{Place, error},
     git::Objects,
 };
 
@@ -140,32 +140,16 @@ impl Place for Revision<'_> {
             Leaf::Folder(_, tree) => tree,
             Leaf::File(..) | Leaf::Nothing => return Err(error("", "no such folder")),
         };
+        let read = |id| self.tree(id).map_err(|source| WalkError::Store { id, source });
         let mut found = Vec::new();
-        // Folders count too: a few trees that hold each other twice are millions of them.
-        let mut seen = 0;
-        let mut folders = vec![(String::new(), root, 0)];
-        while let Some((folder, tree, depth)) = folders.pop() {
-            if depth > MAX_DEPTH {
-                return Err(error(&folder, format!("more than {MAX_DEPTH} folders deep")));
-            }
-            let data = self.tree(tree).map_err(|refused| failed(&folder, refused))?;
-            for entry in parse_tree(&data) {
-                seen += 1;
-                if seen > MAX_FILES {
-                    return Err(error("", format!("more than {MAX_FILES} files and folders")));
-                }
-                let entry = entry.map_err(|broken| error(&folder, broken))?;
-                refuse_name(entry.name).map_err(|broken| error(&folder, broken))?;
-                let name = str::from_utf8(entry.name).map_err(|_| {
-                    let name = entry.name.escape_ascii();
-                    error(&folder, format!("the name of the file {name} is not UTF-8"))
-                })?;
-                let path = join(&folder, name);
-                match entry.mode {
-                    EntryMode::Folder => folders.push((path, entry.id, depth + 1)),
-                    EntryMode::File { .. } => found.push(path),
-                    EntryMode::Symlink | EntryMode::Submodule => {}
-                }
+        for listed in Walk::new(root, read) {
+            let listed = listed.map_err(|(folder, fault)| match fault {
+                WalkError::Store { source, .. } => failed(&folder, source),
+                WalkError::Object { source, .. } => error(&folder, source),
+                other => error(&folder, other),
+            })?;
+            if matches!(listed.mode, EntryMode::File { .. }) {
+                found.push(listed.path);
             }
         }
         found.sort_unstable();

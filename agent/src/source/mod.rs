@@ -21,8 +21,8 @@ use std::{collections::BTreeMap, time::Duration};
 use leeward_core::{
     git::{
         Ask, Base, Effort, End, FetchRequest, GiveUp, Ladder, Lesson, Missing, Need, Objects,
-        PackLimits, PathFault, Purpose, Remembered, Rung, Situation, Stop, learn, listing, next,
-        parse_capabilities, parse_path, subtree_at, without_filters,
+        PackLimits, PathFault, Purpose, Remembered, Rung, Situation, Stop, learn, next,
+        parse_capabilities, parse_path, subtree_at, walk, without_filters,
     },
     model::{FetchFailure, Fetched, FetchedFolder, GitId, LinkStep},
 };
@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{config::SourceConfig, edge::Fetch};
 
-/// Requests within one fetch: a folder of 100,000 blobs over a link that carries few KB at a time
+/// Requests within one fetch: a folder of 20,000 blobs over a link that carries few KB at a time
 /// takes more, and goes on with the next fetch.
 const MAX_REQUESTS: usize = 500;
 /// Servers are upgraded; asking what they can do costs 700 bytes.
@@ -375,9 +375,8 @@ impl<O: Objects> GitSource<O> {
     /// The name of a blob, in brackets, when the trees above it are there.
     fn file_of(&self, commit: GitId, id: GitId) -> Option<String> {
         let folder = subtree_at(&self.objects, commit, &self.path).ok()??;
-        let listed = listing(&self.objects, folder).ok()?;
-        listed
-            .into_iter()
+        walk(&self.objects, folder)
+            .filter_map(Result::ok)
             .find(|listed| listed.id == id)
             .map(|listed| format!(" (`{}`)", listed.path))
     }

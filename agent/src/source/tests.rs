@@ -9,7 +9,7 @@ mod weak_links;
 
 use std::{collections::BTreeMap, sync::Once, time::Duration};
 
-use leeward_core::git::{EntryMode, listing};
+use leeward_core::git::{EntryMode, walk};
 
 use self::{fleet::Repository, server::Server};
 use super::*;
@@ -36,9 +36,8 @@ pub(super) fn config(server: &Server, path: &str) -> SourceConfig {
 
 /// Path and id of every file below the fetched folder, read from our store.
 pub(super) fn fetched_files(objects: &MemoryObjects, tree: GitId) -> BTreeMap<String, String> {
-    listing(objects, tree)
-        .unwrap()
-        .into_iter()
+    walk(objects, tree)
+        .map(Result::unwrap)
         .filter(|listed| matches!(listed.mode, EntryMode::File { .. }))
         .map(|listed| {
             let (_, data) = objects.read(listed.id).unwrap().expect("every blob is there");

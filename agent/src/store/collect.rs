@@ -5,9 +5,8 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
 };
 
-use gix_object::{CommitRefIter, TagRefIter, TreeRefIter};
 use leeward_core::{
-    git::{ObjectType, Objects as _, git_id},
+    git::{Objects as _, referred_to},
     model::GitId,
 };
 use redb::ReadableTable as _;
@@ -26,25 +25,25 @@ const FRESH_MAX: u64 = 2000;
 /// The file is rewritten when this much of it, in bytes, was thrown away at once …
 const COMPACT_MIN: u64 = 8 * 1024 * 1024;
 
-/// The result of a collection.
+/// What a collection did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     pub kept: u64,
     pub removed: u64,
-    /// Bytes of the objects that were removed.
+    /// Of the objects that were removed.
     pub removed_bytes: u64,
     /// The file was made smaller as well.
     pub compacted: bool,
 }
 
 impl Store {
-    /// Returns whether Git objects were refused for want of room: what was kept of a
+    /// Whether Git objects were refused for want of room: what was kept of a
     /// fetch that will never fit must not be in the way of one that would.
     pub fn wants_room(&self) -> bool {
         self.wants_room.load(Ordering::Relaxed)
     }
 
-    /// Returns whether so much was fetched that [`Store::collect`] is worth it.
+    /// Whether so much was fetched that [`Store::collect`] is worth it.
     pub fn collection_is_due(&self) -> Result<bool, StoreError> {
         if self.wants_room() || self.fresh_objects.load(Ordering::Relaxed) > FRESH_MAX {
             return Ok(true);
@@ -86,7 +85,7 @@ impl Store {
         keep.extend(roots.iter().copied().map(object_id));
         while let Some(id) = open.pop() {
             let Some((kind, data)) = self.read(id)? else { continue };
-            for (child, is_blob) in children(kind, &data) {
+            for (child, is_blob) in referred_to(kind, &data) {
                 if keep.insert(object_id(child)) && !is_blob {
                     open.push(child);
                 }
@@ -161,26 +160,4 @@ struct Step {
     bytes: u64,
     /// Where the next step starts.
     next: Option<ObjectId>,
-}
-
-/// Returns the ids that an object refers to, each with whether it is a blob for certain. What
-/// cannot be parsed refers to nothing: it was hashed, so it is what it is.
-fn children(kind: ObjectType, data: &[u8]) -> Vec<(GitId, bool)> {
-    let sha1 = gix_hash::Kind::Sha1;
-    match kind {
-        ObjectType::Blob => Vec::new(),
-        ObjectType::Commit => {
-            let tree = CommitRefIter::from_bytes(data, sha1).tree_id().ok();
-            tree.map(|id| (git_id(&id), false)).into_iter().collect()
-        }
-        ObjectType::Tag => {
-            let target = TagRefIter::from_bytes(data, sha1).target_id().ok();
-            target.map(|id| (git_id(&id), false)).into_iter().collect()
-        }
-        ObjectType::Tree => TreeRefIter::from_bytes(data, sha1)
-            .map_while(Result::ok)
-            .filter(|entry| !entry.mode.is_commit())
-            .map(|entry| (git_id(entry.oid), !entry.mode.is_tree()))
-            .collect(),
-    }
 }

@@ -3,19 +3,20 @@
 //! Nesting lives in a vector, not on the stack, and everything that an alias
 //! repeats is paid for before it is copied.
 
-use std::collections::HashMap;
+mod tree;
 
 use granit_parser::{
     ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput, StructureStyle,
 };
 
-use super::{
-    Content, Dialect, Entry, Limits, Mark, Node, Problem, Scalar, Style, Tag, YamlError,
-    unique::UniqueEntries,
+use self::tree::{Items, Open, Shape, Tree};
+use crate::{
+    dialect::Dialect,
+    error::{Problem, YamlError},
+    limits::Limits,
+    node::{Content, Mark, Node, Scalar, Style, Tag},
+    unique::{Duplicates, UniqueEntries},
 };
-
-/// Faults of one document that are kept; nobody reads more.
-const FAULTS_MAX: usize = 50;
 
 /// The documents of a file, in turn.
 ///
@@ -32,22 +33,11 @@ pub struct Documents<'t> {
     finished: bool,
     /// The last line has something in it, and no line break.
     ends_within_a_line: bool,
-    /// Of the file.
+    /// Characters of the whole file.
     characters: usize,
 }
 
-/// What becomes of a key that stands twice in a mapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Duplicates {
-    #[default]
-    Refused,
-    /// As Go's readers of configuration do.
-    LastWins,
-    /// As upstream's walk over a patch does, which takes any key for a string.
-    FirstWins,
-}
-
-/// What a node costs, with everything below it.
+/// The cost of a node with everything below it.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
@@ -184,7 +174,8 @@ impl<'t> Documents<'t> {
         Ok(())
     }
 
-    /// What will have been spent once `size` has; an error when that is too much.
+    /// Returns the budget that is spent once `size` is paid for; an error when that exceeds
+    /// the limits.
     fn afford(&self, size: Size, tree: &Tree, mark: Mark) -> Result<Size, YamlError> {
         let limits = &self.limits;
         let after = Size {
@@ -234,148 +225,6 @@ impl Iterator for Documents<'_> {
         }
         None
     }
-}
-
-/// A document that is being read.
-#[derive(Default)]
-struct Tree {
-    root: Option<Node>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, (Node, Size)>,
-    faults: Vec<YamlError>,
-}
-
-/// A collection whose end has not been seen.
-struct Open {
-    mark: Mark,
-    flow: bool,
-    anchor: usize,
-    items: Items,
-}
-
-enum Items {
-    Sequence(Vec<Node>),
-    Mapping { entries: UniqueEntries, key: Option<Key> },
-}
-
-/// A key that waits for its value.
-enum Key {
-    Named(String, Mark),
-    Merge,
-    /// Has been reported; its value is read and dropped.
-    Faulty,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Shape {
-    Scalar,
-    Sequence,
-    Mapping,
-}
-
-impl Tree {
-    fn fault(&mut self, error: YamlError) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(error);
-        }
-    }
-
-    fn expects_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open { items: Items::Mapping { key: None, .. }, .. }))
-    }
-
-    /// Puts a whole node into the innermost open collection.
-    fn add(&mut self, node: Node, dialect: Dialect, duplicates: Duplicates) {
-        let mark = node.mark;
-        let outcome = match self.open.last_mut().map(|open| &mut open.items) {
-            None => {
-                self.root = Some(node);
-                Ok(())
-            }
-            Some(Items::Sequence(items)) => {
-                items.push(node);
-                Ok(())
-            }
-            Some(Items::Mapping { entries, key }) => match key.take() {
-                None => {
-                    let read = read_key(node, dialect, duplicates);
-                    let outcome = read.as_ref().map(|_| ()).map_err(|p| p.clone().at(mark));
-                    *key = Some(read.unwrap_or(Key::Faulty));
-                    outcome
-                }
-                Some(Key::Named(key, mark)) => {
-                    let entry = Entry { key, mark, value: node };
-                    entries.add(entry, duplicates).map_err(|p| p.at(mark))
-                }
-                Some(Key::Faulty) => Ok(()),
-                Some(Key::Merge) => merge(entries, node, dialect).map_err(|p| p.at(mark)),
-            },
-        };
-        if let Err(error) = outcome {
-            self.fault(error);
-        }
-    }
-
-    fn tag(&mut self, tag: Option<&granit_parser::Tag>, mark: Mark, shape: Shape) -> Tag {
-        let Some(tag) = tag else { return Tag::None };
-        let name = tag.suffix_in_namespace("tag:yaml.org,2002:");
-        let known = match name.as_deref() {
-            None if tag.original() == "!" => Some(Tag::Text),
-            Some("str") => Some(Tag::Str),
-            Some("int") => Some(Tag::Int),
-            Some("float") => Some(Tag::Float),
-            Some("bool") => Some(Tag::Bool),
-            Some("null") => Some(Tag::Null),
-            Some("binary") => Some(Tag::Binary),
-            Some("timestamp") => Some(Tag::Timestamp),
-            Some("merge") => Some(Tag::Merge),
-            Some("seq") => Some(Tag::Seq),
-            Some("map") => Some(Tag::Map),
-            // Of some program that gives it a meaning; to everyone else it has none.
-            _ => None,
-        };
-        let fits = match (shape, known) {
-            (_, None | Some(Tag::Text)) | (Shape::Scalar, Some(_)) => true,
-            (Shape::Sequence, Some(tag)) => tag == Tag::Seq,
-            (Shape::Mapping, Some(tag)) => tag == Tag::Map,
-        };
-        if !fits {
-            let shown: String = tag.original().chars().take(super::ECHO_MAX).collect();
-            self.fault(Problem::MisplacedTag(shown).at(mark));
-        }
-        known.unwrap_or(Tag::Text)
-    }
-}
-
-fn read_key(node: Node, dialect: Dialect, duplicates: Duplicates) -> Result<Key, Problem> {
-    match node.content {
-        Content::Sequence(_) => Err(Problem::KeyNotScalar("a list")),
-        Content::Mapping(_) => Err(Problem::KeyNotScalar("a mapping")),
-        Content::Scalar(scalar) if scalar.is_merge() => Ok(Key::Merge),
-        Content::Scalar(scalar) => match scalar.key(dialect) {
-            Err(Problem::KeyNotText(_)) if duplicates == Duplicates::FirstWins => {
-                Ok(Key::Named(scalar.text, node.mark))
-            }
-            key => Ok(Key::Named(key?, node.mark)),
-        },
-    }
-}
-
-/// Merges what follows a merge key; of a list, the earlier mapping wins.
-fn merge(into: &mut UniqueEntries, node: Node, dialect: Dialect) -> Result<(), Problem> {
-    match node.content {
-        Content::Mapping(entries) => into.merge(entries, dialect),
-        Content::Scalar(_) => return Err(Problem::MergeNeedsMapping),
-        Content::Sequence(items) => {
-            for item in items.into_iter().rev() {
-                let Content::Mapping(entries) = item.content else {
-                    return Err(Problem::MergeNeedsMapping);
-                };
-                into.merge(entries, dialect);
-            }
-        }
-    }
-    Ok(())
 }
 
 fn measure(node: &Node) -> Size {

@@ -1,6 +1,10 @@
 //! Changing a tree: fields of mappings by name, values of scalars.
 
-use super::{Content, Dialect, Entry, Mark, Node, Resolved, Scalar, Shared, Style, Tag};
+use crate::{
+    dialect::{Dialect, Resolved},
+    node::{Content, Entry, Mark, Node, Scalar, Style, Tag},
+    resolve, timestamp,
+};
 
 impl Node {
     /// A scalar that is text whatever it looks like.
@@ -11,6 +15,12 @@ impl Node {
     /// A scalar that is what its text looks like, as if it stood in a file without quotes.
     pub fn plain_of(text: impl Into<String>) -> Self {
         Self::scalar(text, Style::Plain, Tag::None)
+    }
+
+    /// A text that is not in the file, with the position that messages shall name.
+    pub fn text_at(text: &str, mark: Mark) -> Self {
+        let scalar = Scalar::new(text, Style::Quoted, Tag::None);
+        Self { mark, flow: false, content: Content::Scalar(scalar) }
     }
 
     pub fn scalar(text: impl Into<String>, style: Style, tag: Tag) -> Self {
@@ -26,7 +36,7 @@ impl Node {
         Self { mark: Mark::default(), flow: false, content: Content::Sequence(items) }
     }
 
-    /// What JSON says, every value placed where it belongs.
+    /// Makes a tree of JSON. Every value in it gets the same position.
     pub fn of_json(value: &serde_json::Value, mark: Mark) -> Self {
         use serde_json::Value;
         let scalar = |text: String, tag| Content::Scalar(Scalar::new(text, Style::Plain, tag));
@@ -155,17 +165,13 @@ impl Node {
 }
 
 impl Scalar {
-    pub fn new(text: impl Into<String>, style: Style, tag: Tag) -> Self {
-        Self { text: text.into(), style, tag, shared: Shared::default() }
-    }
-
     /// Null that is written down. What has no tag is not null yet, even when
     /// it is empty: upstream sets such values, and takes none of them away.
     pub fn is_null(&self) -> bool {
         self.tag == Tag::Null
     }
 
-    /// Whether it is text, as far as its tag says.
+    /// Returns whether it is text, as far as its tag says.
     pub fn is_text(&self) -> bool {
         matches!(self.tag, Tag::Str | Tag::Text | Tag::None)
     }
@@ -185,7 +191,7 @@ impl Scalar {
             Ok(Resolved::Bool(_)) => Tag::Bool,
             Ok(Resolved::Integer(_) | Resolved::Unsigned(_)) => Tag::Int,
             Ok(Resolved::Float(_)) => Tag::Float,
-            Ok(Resolved::Text) if super::timestamp::is_timestamp(&self.text) => Tag::Timestamp,
+            Ok(Resolved::Text) if timestamp::is_timestamp(&self.text) => Tag::Timestamp,
             _ => Tag::Str,
         };
     }
@@ -208,7 +214,7 @@ impl Node {
 
     /// Visits every node of a tree, parents first, with whether it is or stands
     /// in a collection in braces or brackets.
-    pub(super) fn each(&mut self, in_flow: bool, visit: &mut impl FnMut(&mut Node, bool)) {
+    pub(crate) fn each(&mut self, in_flow: bool, visit: &mut impl FnMut(&mut Node, bool)) {
         let in_flow = in_flow || self.flow;
         visit(self, in_flow);
         match &mut self.content {
@@ -228,10 +234,9 @@ impl Node {
 }
 
 impl Scalar {
-    /// Whether every reader takes it for text without quotes.
+    /// Returns whether every reader takes it for text without quotes.
     pub fn stays_text(&self) -> bool {
         self.text.is_empty()
-            || (super::resolve::is_plain_text(&self.text)
-                && !super::timestamp::is_timestamp(&self.text))
+            || (resolve::is_plain_text(&self.text) && !timestamp::is_timestamp(&self.text))
     }
 }

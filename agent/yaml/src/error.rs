@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Mark;
+use crate::node::Mark;
 
 /// Why a text cannot be used, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! lines that are indented further, and at the end of a text that keeps its
 //! breaks, so that such a text does not come out as it went in.
 
-/// What becomes of a folded text that is written and read once.
+/// Returns a folded text after it was written and read once.
 pub(super) fn written_and_read(text: &str) -> String {
     if !fits_a_block(text) {
         return text.to_owned();
@@ -75,7 +75,8 @@ fn written(text: &str) -> String {
     written
 }
 
-/// Whether the emitter takes a block for it; else it takes quotes, which keep everything.
+/// Returns whether the emitter writes the text as a block. Else it writes quotes, which keep
+/// everything.
 fn fits_a_block(text: &str) -> bool {
     let is_kept = |c: char| {
         c == '\t' || (!c.is_control() || c == '\n') && u32::from(c) <= 0xffff && c != '\u{feff}'

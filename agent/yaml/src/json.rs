@@ -2,8 +2,13 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{
-    Content, Dialect, Node, Problem, Resolved, Scalar, Shared, Style, Tag, YamlError, fold, number,
+use crate::{
+    dialect::{Dialect, Resolved},
+    error::{Problem, YamlError},
+    fold,
+    node::{Content, Node, Scalar, Style, Tag},
+    number,
+    shared::Shared,
     timestamp,
 };
 
@@ -16,8 +21,8 @@ impl Node {
         if errors.is_empty() { Ok(value) } else { Err(errors) }
     }
 
-    /// As it is after a way through JSON and back: every scalar in its one
-    /// spelling, and no place shared with another. What JSON cannot hold stays.
+    /// Changes the tree as a way through JSON and back would: every scalar gets its one
+    /// spelling, and none is shared with other places. A scalar that JSON cannot hold stays.
     pub fn through_json(&mut self) {
         self.each(false, &mut |node, in_flow| {
             node.flow = false;

@@ -27,6 +27,7 @@
 //! Input is not trusted: every text ends in a tree within [`Limits`] or in an
 //! error with a position. JSON is read in the same way, since it is YAML too.
 
+mod dialect;
 mod documents;
 pub mod edit;
 pub mod emit;
@@ -41,15 +42,16 @@ pub mod restyle;
 mod set;
 mod shared;
 pub mod sort;
+mod spread;
 mod timestamp;
 mod unique;
 
-pub use documents::{Documents, Duplicates};
+pub use dialect::{Dialect, Resolved};
+pub use documents::Documents;
 pub use error::{Problem, YamlError};
 pub use limits::Limits;
 pub use node::{Content, Entry, Mark, Node, Scalar, Style, Tag};
-pub use resolve::{Dialect, Resolved};
-pub(crate) use shared::Shared;
+pub use unique::Duplicates;
 
 /// Characters of a wrong value that a message repeats at most. It shows which value is
 /// meant, and no more: a text can be a megabyte long.

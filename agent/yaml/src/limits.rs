@@ -1,6 +1,6 @@
 //! Bounds on what one file may cost.
 
-/// What a file may cost.
+/// Bounds on the cost of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one file. The largest bundles of CRDs in use have under 4 MB.

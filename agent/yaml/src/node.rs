@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Dialect, Resolved, Shared};
+use crate::shared::Shared;
 
 /// A position in a file, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,12 +84,6 @@ pub enum Tag {
 }
 
 impl Node {
-    /// A text that stands nowhere in a file, placed where it belongs.
-    pub fn text_at(text: &str, mark: Mark) -> Self {
-        let scalar = Scalar::new(text, Style::Quoted, Tag::None);
-        Self { mark, flow: false, content: Content::Scalar(scalar) }
-    }
-
     /// The value of a key; `None` also when this is not a mapping.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
@@ -102,48 +96,10 @@ impl Node {
             Content::Scalar(_) | Content::Sequence(_) => &[],
         }
     }
+}
 
-    /// The text of a scalar that the dialect reads as text.
-    pub fn text(&self, dialect: Dialect) -> Option<&str> {
-        match &self.content {
-            Content::Scalar(scalar) if scalar.resolve(dialect) == Ok(Resolved::Text) => {
-                Some(&scalar.text)
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the dialect reads it as null: an empty document or value, `~`.
-    pub fn is_null(&self, dialect: Dialect) -> bool {
-        matches!(&self.content, Content::Scalar(scalar) if scalar.resolve(dialect) == Ok(Resolved::Null))
-    }
-
-    /// What this is, for messages about values that may be secret: `a number`.
-    pub fn describe_type(&self, dialect: Dialect) -> &'static str {
-        let scalar = match &self.content {
-            Content::Sequence(_) => return "a list",
-            Content::Mapping(_) => return "a mapping",
-            Content::Scalar(scalar) => scalar,
-        };
-        match scalar.resolve(dialect) {
-            Ok(Resolved::Null) => "nothing",
-            Ok(Resolved::Bool(_)) => "a boolean",
-            Ok(Resolved::Integer(_) | Resolved::Unsigned(_) | Resolved::Float(_)) => "a number",
-            Ok(Resolved::Text | Resolved::Decoded(_)) => "a string",
-            Err(_) => "a value that does not fit its tag",
-        }
-    }
-
-    /// What this is, for messages: `the number 5`, `a list`, `nothing`.
-    pub fn describe(&self, dialect: Dialect) -> String {
-        let Content::Scalar(scalar) = &self.content else {
-            return self.describe_type(dialect).to_owned();
-        };
-        match self.describe_type(dialect) {
-            "a string" => format!("{:?}", scalar.echo()),
-            "a number" => format!("the number {}", scalar.echo()),
-            "a boolean" => format!("the boolean {}", scalar.echo()),
-            other => other.to_owned(),
-        }
+impl Scalar {
+    pub fn new(text: impl Into<String>, style: Style, tag: Tag) -> Self {
+        Self { text: text.into(), style, tag, shared: Shared::default() }
     }
 }

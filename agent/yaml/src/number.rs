@@ -3,7 +3,7 @@
 
 use serde_json::Number;
 
-use super::resolve::Resolved;
+use crate::dialect::Resolved;
 
 /// Reads a plain scalar that begins with a digit, a sign or a dot.
 ///

@@ -1,38 +1,17 @@
-//! What a scalar is: null, boolean, number or text.
+//! The value of a scalar to a dialect: null, boolean, number or text.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{Problem, Scalar, Style, Tag, number};
-
-/// Who reads the file. Kubernetes' tools do not agree about scalars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// As `kubectl apply -f` reads it (`sigs.k8s.io/yaml`): YAML 1.1 booleans
-    /// (`yes`, `on`, `y`) and octals, no sexagesimals, timestamps are text.
-    Kubernetes,
-    /// As Kustomize reads resources: only `true` and `false` are booleans;
-    /// numbers are the same. Keys stay as they are written.
-    Kustomize,
-}
-
-/// What a scalar was found to be.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Resolved {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    /// Above `i64::MAX`.
-    Unsigned(u64),
-    /// May be infinite or not a number, which JSON cannot hold.
-    Float(f64),
-    /// The text as it stands.
-    Text,
-    /// The text that `!!binary` encodes.
-    Decoded(String),
-}
+use crate::{
+    ECHO_MAX,
+    dialect::{Dialect, Resolved},
+    error::Problem,
+    node::{Content, Node, Scalar, Style, Tag},
+    number,
+};
 
 impl Scalar {
-    /// What this scalar is to the dialect.
+    /// Returns the value that the dialect reads.
     pub fn resolve(&self, dialect: Dialect) -> Result<Resolved, Problem> {
         let name = match self.tag {
             Tag::None if self.style == Style::Plain => return Ok(plain(&self.text, dialect)),
@@ -76,7 +55,7 @@ impl Scalar {
         })
     }
 
-    /// Whether this scalar, as a key, merges what follows it.
+    /// Returns whether this scalar, as a key, merges the mapping that follows it.
     pub(super) fn is_merge(&self) -> bool {
         self.text == "<<"
             && match self.tag {
@@ -92,9 +71,55 @@ impl Scalar {
         decoded.map(Resolved::Decoded).ok_or(Problem::WrongTag("!!binary that holds a text"))
     }
 
-    /// As much of the text as a message repeats.
+    /// Returns as much of the text as a message repeats.
     pub(super) fn echo(&self) -> String {
-        self.text.chars().take(super::ECHO_MAX).collect()
+        self.text.chars().take(ECHO_MAX).collect()
+    }
+}
+
+impl Node {
+    /// The text of a scalar that the dialect reads as text.
+    pub fn text(&self, dialect: Dialect) -> Option<&str> {
+        match &self.content {
+            Content::Scalar(scalar) if scalar.resolve(dialect) == Ok(Resolved::Text) => {
+                Some(&scalar.text)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns whether the dialect reads it as null: an empty document or value, `~`.
+    pub fn is_null(&self, dialect: Dialect) -> bool {
+        matches!(&self.content, Content::Scalar(scalar) if scalar.resolve(dialect) == Ok(Resolved::Null))
+    }
+
+    /// Names the type for messages about values that may be secret: `a number`.
+    pub fn describe_type(&self, dialect: Dialect) -> &'static str {
+        let scalar = match &self.content {
+            Content::Sequence(_) => return "a list",
+            Content::Mapping(_) => return "a mapping",
+            Content::Scalar(scalar) => scalar,
+        };
+        match scalar.resolve(dialect) {
+            Ok(Resolved::Null) => "nothing",
+            Ok(Resolved::Bool(_)) => "a boolean",
+            Ok(Resolved::Integer(_) | Resolved::Unsigned(_) | Resolved::Float(_)) => "a number",
+            Ok(Resolved::Text | Resolved::Decoded(_)) => "a string",
+            Err(_) => "a value that does not fit its tag",
+        }
+    }
+
+    /// Names the value for messages: `the number 5`, `a list`, `nothing`.
+    pub fn describe(&self, dialect: Dialect) -> String {
+        let Content::Scalar(scalar) = &self.content else {
+            return self.describe_type(dialect).to_owned();
+        };
+        match self.describe_type(dialect) {
+            "a string" => format!("{:?}", scalar.echo()),
+            "a number" => format!("the number {}", scalar.echo()),
+            "a boolean" => format!("the boolean {}", scalar.echo()),
+            other => other.to_owned(),
+        }
     }
 }
 
@@ -118,7 +143,7 @@ fn plain(text: &str, dialect: Dialect) -> Resolved {
     }
 }
 
-/// Whether a plain scalar is text to readers of YAML 1.1.
+/// Returns whether a plain scalar is text to readers of YAML 1.1.
 pub(super) fn is_plain_text(text: &str) -> bool {
     plain(text, Dialect::Kubernetes) == Resolved::Text
 }

@@ -3,9 +3,10 @@
 //! Upstream writes so (with go-yaml 3) where a text within an object is YAML.
 //! Lines are not folded, and comments are lost.
 
-use super::{
-    Content, Dialect, Node, Resolved, Scalar, Style, Tag,
+use crate::{
+    dialect::{Dialect, Resolved},
     emit::{Emitter, MERGE_KEY, Scan, is_simple_key},
+    node::{Content, Node, Scalar, Style, Tag},
     timestamp,
 };
 
@@ -106,7 +107,7 @@ enum Place {
     Flow,
 }
 
-/// What is quoted between braces and brackets.
+/// Characters for which a text is quoted between braces and brackets.
 const OF_FLOW: [char; 7] = ['[', ']', '{', '}', ',', '?', ':'];
 
 fn key(emitter: &mut Emitter, text: &str, place: Place) {
@@ -155,7 +156,7 @@ fn explicit_tag(scalar: &Scalar) -> &'static str {
     }
 }
 
-/// Whether a plain scalar is a text to the reader that upstream uses here.
+/// Returns whether a plain scalar is a text to the reader that upstream uses here.
 fn is_text(text: &str) -> bool {
     let plain = Scalar::new(text, Style::Plain, Tag::None);
     plain.resolve(Dialect::Kustomize) == Ok(Resolved::Text) && !timestamp::is_timestamp(text)

@@ -1,6 +1,6 @@
 //! Setting values as upstream's setters do: quotes and shared places are kept.
 
-use super::{Node, Scalar, Style, Tag};
+use crate::node::{Node, Scalar, Style, Tag};
 
 impl Node {
     /// Puts a value under a key as upstream's setter does: a null takes the

@@ -1,6 +1,6 @@
 //! Points in time as go-yaml reads them: `2001-12-14` without quotes is one.
 
-/// Whether a plain scalar is a point in time.
+/// Returns whether a plain scalar is a point in time.
 pub(super) fn is_timestamp(text: &str) -> bool {
     in_json(text).is_some()
 }

@@ -2,17 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::{Dialect, Duplicates, Entry, Problem};
+use crate::{dialect::Dialect, error::Problem, node::Entry};
 
 /// A mapping with more keys than this is searched by hash.
 const LINEAR_SEARCH_MAX: usize = 16;
+
+/// How a key that stands twice in a mapping is handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duplicates {
+    #[default]
+    Refused,
+    /// The last value counts, as for Go's readers of configuration.
+    LastWins,
+    /// The first value counts, as for upstream's walk over a patch, which takes any key for
+    /// a string.
+    FirstWins,
+}
 
 #[derive(Default)]
 pub(super) struct UniqueEntries {
     entries: Vec<Entry>,
     /// Beside `entries`: came from a merge key, so it may be replaced.
     merged: Vec<bool>,
-    /// Of the first of `entries` by key; catches up when it is needed.
+    /// The place of each key in `entries`. It is brought up to date only when it is used.
     index: HashMap<String, usize>,
 }
 

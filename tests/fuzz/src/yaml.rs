@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leeward_core::render;
+use leeward_core::render::{self, Request};
 use leeward_yaml::{
     Content, Dialect, Documents, Duplicates, Limits, Node, Style, edit, emit, restyle,
 };
@@ -88,7 +88,7 @@ fn unfold(node: &mut Node) {
 fn manifests_hold(bytes: &[u8]) {
     let limits = render::Limits { yaml: LIMITS, ..render::Limits::default() };
     let folder = |bytes: &[u8]| BTreeMap::from([("a.yaml".to_owned(), bytes.to_vec())]);
-    let rendered = match render::folder(&folder(bytes), &limits) {
+    let rendered = match render::folder(&Request { limits, ..Request::of(&folder(bytes)) }) {
         Ok(rendered) => rendered,
         Err(error) => {
             assert!(!error.faults.is_empty() && !error.missing);
@@ -101,7 +101,7 @@ fn manifests_hold(bytes: &[u8]) {
     let bodies: Vec<&Value> = rendered.iter().map(|manifest| &manifest.body).collect();
     let text = emit::stream(bodies.iter().copied());
     let room = render::Limits { yaml: ROOM, bytes: 64 << 20, ..render::Limits::default() };
-    let again = render::folder(&folder(text.as_bytes()), &room);
+    let again = render::folder(&Request { limits: room, ..Request::of(&folder(text.as_bytes())) });
     let again = again.unwrap_or_else(|error| panic!("{error} in\n{text}"));
     let again: Vec<&Value> = again.iter().map(|manifest| &manifest.body).collect();
     assert_eq!(again, bodies, "written as\n{text}");

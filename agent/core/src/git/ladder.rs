@@ -9,7 +9,7 @@
 use super::{
     ObjectType, Objects,
     decide::upon,
-    missing::WalkError,
+    folder::WalkError,
     request::{FetchRequest, Filter},
     tree::{EntryMode, commit_of, parse_tree},
 };

@@ -7,14 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Object, ObjectType, Objects,
-    tree::{EntryMode, TreeError, commit_of, parse_tree, refuse_name},
+    folder::{ENTRIES_MAX, Entry, WalkError, entries, entry_named, expect},
+    tree::{EntryMode, TreeError, commit_of, parse_tree},
 };
 use crate::model::GitId;
 
-/// Objects below the path; beyond it somebody pointed us at the wrong folder.
-pub const MAX_PATH_OBJECTS: usize = 100_000;
-/// Folders in folders below the path.
-const MAX_FOLDER_DEPTH: usize = 64;
 /// Names of a folder that are compared with one that it lacks.
 const MAX_COMPARED_NAMES: usize = 20_000;
 /// How alike two names must be for one to be suggested, of 1.
@@ -67,22 +64,6 @@ fn no_entry(folder: &str, name: &str) -> String {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum WalkError<E: std::error::Error + 'static> {
-    #[error("cannot read object {id} from the store")]
-    Store { id: GitId, source: E },
-    #[error("object {id} is a {found}, not a {expected}")]
-    Kind { id: GitId, expected: ObjectType, found: ObjectType },
-    #[error("object {id} is unusable")]
-    Object { id: GitId, source: TreeError },
-    #[error("object {id} is not in the store")]
-    Absent { id: GitId },
-    #[error("the folder holds more than {MAX_PATH_OBJECTS} objects")]
-    TooMany,
-    #[error("the folder is nested deeper than {MAX_FOLDER_DEPTH}")]
-    TooDeep,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Commit,
@@ -113,11 +94,6 @@ pub struct Missing {
     fault: Option<PathFault>,
 }
 
-/// The segments of a path; empty ones and `.` mean nothing.
-pub fn parse_path(path: &str) -> Vec<String> {
-    path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
-}
-
 impl Missing {
     /// Walks what the store holds of `path` at `commit`.
     pub fn of<O: Objects>(
@@ -145,7 +121,7 @@ impl Missing {
         object: &Object,
     ) -> Result<Option<Vec<GitId>>, WalkError<O::Error>> {
         let Some(role) = self.wanted.get(&object.id).copied() else { return Ok(None) };
-        expect_kind(object.id, role, object.kind)?;
+        expect(object.id, role.kind(), object.kind)?;
         self.wanted.remove(&object.id);
         let children = self.children(object.id, role, &object.data)?;
         self.visit(objects, children).map(Some)
@@ -199,7 +175,8 @@ impl Missing {
             if !self.seen.insert(id) {
                 continue;
             }
-            if self.seen.len() > MAX_PATH_OBJECTS {
+            // Beside the entries: the commit, the trees on the way, and that of the folder.
+            if self.seen.len() > ENTRIES_MAX + self.path.len() + 2 {
                 return Err(WalkError::TooMany);
             }
             if role == Role::Blob && objects.contains(id).map_err(failed(id))? {
@@ -211,7 +188,7 @@ impl Missing {
                 _ => objects.read(id).map_err(failed(id))?,
             };
             if let Some((kind, data)) = stored {
-                expect_kind(id, role, kind)?;
+                expect(id, role.kind(), kind)?;
                 open.extend(self.children(id, role, &data)?);
             } else {
                 self.wanted.insert(id, role);
@@ -243,19 +220,13 @@ impl Missing {
                     }
                 }
             }
-            Role::Tree(depth) if depth == MAX_FOLDER_DEPTH => Err(WalkError::TooDeep),
             Role::Tree(depth) => {
-                let mut children = Vec::new();
-                for entry in parse_tree(data) {
-                    let entry = entry.map_err(failed)?;
-                    refuse_name(entry.name).map_err(failed)?;
-                    match entry.mode {
-                        EntryMode::Folder => children.push((entry.id, Role::Tree(depth + 1))),
-                        EntryMode::File { .. } => children.push((entry.id, Role::Blob)),
-                        EntryMode::Symlink | EntryMode::Submodule => {}
-                    }
-                }
-                Ok(children)
+                let below = |entry: Entry<'_>| match entry.mode {
+                    EntryMode::Folder => Some((entry.id, Role::Tree(depth + 1))),
+                    EntryMode::File { .. } => Some((entry.id, Role::Blob)),
+                    EntryMode::Symlink | EntryMode::Submodule => None,
+                };
+                Ok(entries(id, data, depth)?.into_iter().filter_map(below).collect())
             }
         }
     }
@@ -270,24 +241,11 @@ impl Missing {
     }
 }
 
-fn expect_kind<E: std::error::Error>(
-    id: GitId,
-    role: Role,
-    found: ObjectType,
-) -> Result<(), WalkError<E>> {
-    let expected = role.kind();
-    if found == expected { Ok(()) } else { Err(WalkError::Kind { id, expected, found }) }
-}
-
 /// Looks a folder up in a tree on the way. Names of its siblings are none of our business.
 fn find(data: &[u8], above: &[String], name: &str) -> Result<Result<GitId, PathFault>, TreeError> {
-    for entry in parse_tree(data) {
-        let entry = entry?;
-        if entry.name != name.as_bytes() {
-            continue;
-        }
-        let what = match entry.mode {
-            EntryMode::Folder => return Ok(Ok(entry.id)),
+    if let Some((mode, id)) = entry_named(data, name)? {
+        let what = match mode {
+            EntryMode::Folder => return Ok(Ok(id)),
             EntryMode::File { .. } => "a file",
             EntryMode::Symlink => "a symbolic link",
             EntryMode::Submodule => "a submodule",
@@ -303,73 +261,6 @@ fn find(data: &[u8], above: &[String], name: &str) -> Result<Result<GitId, PathF
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, other)| other);
     Ok(Err(PathFault::NoEntry { folder: above.join("/"), name: name.to_owned(), nearest }))
-}
-
-/// The tree of `path` at `commit`, when the store holds the whole way to it.
-pub fn subtree_at<O: Objects>(
-    objects: &O,
-    commit: GitId,
-    path: &[String],
-) -> Result<Option<GitId>, WalkError<O::Error>> {
-    let read = |id| objects.read(id).map_err(|source| WalkError::Store { id, source });
-    let failed = |id| move |source| WalkError::Object { id, source };
-    let Some((ObjectType::Commit, data)) = read(commit)? else { return Ok(None) };
-    let mut tree = commit_of(&data).map_err(failed(commit))?.tree;
-    for (level, name) in path.iter().enumerate() {
-        let Some((ObjectType::Tree, data)) = read(tree)? else { return Ok(None) };
-        match find(&data, &path[..level], name).map_err(failed(tree))? {
-            Ok(next) => tree = next,
-            Err(_) => return Ok(None),
-        }
-    }
-    Ok(Some(tree))
-}
-
-/// One file, link or submodule below a tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// From the tree on, with `/`. Bytes that are no UTF-8 are replaced.
-    pub path: String,
-    pub mode: EntryMode,
-    pub id: GitId,
-}
-
-/// Everything below a tree whose trees are all in the store, in the order of the trees.
-pub fn listing<O: Objects>(objects: &O, tree: GitId) -> Result<Vec<Listed>, WalkError<O::Error>> {
-    let mut found = Vec::new();
-    list_into(objects, tree, "", 0, &mut found)?;
-    Ok(found)
-}
-
-/// Recursion is as deep as folders may be.
-fn list_into<O: Objects>(
-    objects: &O,
-    id: GitId,
-    above: &str,
-    depth: usize,
-    found: &mut Vec<Listed>,
-) -> Result<(), WalkError<O::Error>> {
-    if depth > MAX_FOLDER_DEPTH {
-        return Err(WalkError::TooDeep);
-    }
-    let stored = objects.read(id).map_err(|source| WalkError::Store { id, source })?;
-    let (kind, data) = stored.ok_or(WalkError::Absent { id })?;
-    expect_kind(id, Role::Tree(depth), kind)?;
-    for entry in parse_tree(&data) {
-        let failed = |source| WalkError::Object { id, source };
-        let entry = entry.map_err(failed)?;
-        refuse_name(entry.name).map_err(failed)?;
-        let path = format!("{above}{}", String::from_utf8_lossy(entry.name));
-        if entry.mode == EntryMode::Folder {
-            list_into(objects, entry.id, &format!("{path}/"), depth + 1, found)?;
-        } else {
-            found.push(Listed { path, mode: entry.mode, id: entry.id });
-        }
-        if found.len() > MAX_PATH_OBJECTS {
-            return Err(WalkError::TooMany);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

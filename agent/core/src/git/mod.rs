@@ -7,8 +7,11 @@
 mod capabilities;
 mod decide;
 mod delta;
+mod folder;
 mod hash;
 mod ladder;
+#[cfg(test)]
+pub(crate) mod memory;
 mod missing;
 mod pack;
 mod pktline;
@@ -24,18 +27,20 @@ pub use decide::{
     next, without_filters,
 };
 pub use delta::{DeltaError, apply_delta, delta_sizes};
+pub use folder::{
+    DEPTH_MAX, ENTRIES_MAX, Listed, Walk, WalkError, Walked, parse_path, read_as, subtree,
+    subtree_at, walk,
+};
 pub use hash::{Collision, git_id, hash_object};
 pub use ladder::{Ladder, Rung};
-pub use missing::{
-    Listed, MAX_PATH_OBJECTS, Missing, Need, PathFault, WalkError, listing, parse_path, subtree_at,
-};
+pub use missing::{Missing, Need, PathFault};
 pub use pack::{Decoded, PackDecoder, PackError, PackLimits};
 pub use pktline::{MAX_LINE, Packet, PktLineError, encode_line, packets};
 pub use request::{FetchRequest, Filter, ls_refs_request};
 pub use response::{RefLine, ResponseDecoder, ResponseError, parse_refs};
 pub use tree::{
     Commit, EMPTY_TREE, EntryMode, TreeEntry, TreeError, commit_of, committed_at, parse_tree,
-    refuse_name, tag_target,
+    referred_to, tag_target,
 };
 
 use crate::model::GitId;

@@ -33,6 +33,8 @@ pub enum TreeError {
     Mode(String),
     #[error("tree holds the forbidden name `{0}`")]
     Name(String),
+    #[error("tree holds the name `{0}`, which is not UTF-8")]
+    NameNotText(String),
     #[error("commit has no `{0}` line")]
     NoLine(&'static str),
     #[error("tag points at a {0}, not at a commit")]
@@ -51,14 +53,49 @@ pub fn parse_tree(mut data: &[u8]) -> impl Iterator<Item = Result<TreeEntry<'_>,
     })
 }
 
+/// Returns the first entry of a tree, and what is behind it.
 fn split_entry(data: &[u8]) -> Result<(TreeEntry<'_>, &[u8]), TreeError> {
+    let (mode, name, id, rest) = split_fields(data)?;
+    Ok((TreeEntry { mode: parse_mode(mode)?, name, id }, rest))
+}
+
+type Fields<'d> = (&'d [u8], &'d [u8], GitId, &'d [u8]);
+
+/// Returns mode, name and id of the first entry of a tree, and what is behind it.
+fn split_fields(data: &[u8]) -> Result<Fields<'_>, TreeError> {
     let space = data.iter().take(8).position(|byte| *byte == b' ').ok_or(TreeError::Truncated)?;
     let (mode, rest) = (&data[..space], &data[space + 1..]);
     let zero = rest.iter().position(|byte| *byte == 0).ok_or(TreeError::Truncated)?;
     let (name, rest) = (&rest[..zero], &rest[zero + 1..]);
     let (id, rest) = rest.split_at_checked(20).ok_or(TreeError::Truncated)?;
     let id = GitId::from_bytes(id).ok_or(TreeError::Truncated)?;
-    Ok((TreeEntry { mode: parse_mode(mode)?, name, id }, rest))
+    Ok((mode, name, id, rest))
+}
+
+/// The objects that an object refers to and that may be in the store, with whether each is a
+/// blob for certain: trees of commits, targets of tags, entries of trees but for submodules.
+///
+/// This decides what is thrown away, so it is more lenient than any other reader: a mode that
+/// nobody knows may be that of a folder. What cannot be parsed refers to nothing. It was hashed
+/// when it came, so it is what somebody wrote.
+pub fn referred_to(kind: ObjectType, mut data: &[u8]) -> Vec<(GitId, bool)> {
+    match kind {
+        ObjectType::Blob => Vec::new(),
+        ObjectType::Commit => commit_of(data).ok().map(|c| (c.tree, false)).into_iter().collect(),
+        ObjectType::Tag => first_id(data, b"object ").map(|id| (id, false)).into_iter().collect(),
+        ObjectType::Tree => {
+            let mut found = Vec::new();
+            while let Ok((mode, _, id, rest)) = split_fields(data) {
+                match parse_mode(mode) {
+                    Ok(EntryMode::Submodule) => {}
+                    Ok(EntryMode::File { .. } | EntryMode::Symlink) => found.push((id, true)),
+                    Ok(EntryMode::Folder) | Err(_) => found.push((id, false)),
+                }
+                data = rest;
+            }
+            found
+        }
+    }
 }
 
 fn parse_mode(mode: &[u8]) -> Result<EntryMode, TreeError> {
@@ -73,12 +110,17 @@ fn parse_mode(mode: &[u8]) -> Result<EntryMode, TreeError> {
     }
 }
 
-/// Refuses names that no honest tree holds and that could lead out of a folder.
-pub fn refuse_name(name: &[u8]) -> Result<(), TreeError> {
+/// Returns a name as text. Refuses names that no honest tree holds and that could lead
+/// out of a folder, and names that cannot be shown to anybody as they are.
+pub(super) fn checked_name(name: &[u8]) -> Result<&str, TreeError> {
     let forbidden = matches!(name, b"" | b"." | b"..")
         || name.eq_ignore_ascii_case(b".git")
         || name.contains(&b'/');
-    if forbidden { Err(TreeError::Name(name.escape_ascii().to_string())) } else { Ok(()) }
+    let shown = || name.escape_ascii().to_string();
+    if forbidden {
+        return Err(TreeError::Name(shown()));
+    }
+    str::from_utf8(name).map_err(|_| TreeError::NameNotText(shown()))
 }
 
 /// The parts of a commit that finding a folder needs.
@@ -129,6 +171,11 @@ pub fn tag_target(data: &[u8]) -> Result<(ObjectType, GitId), TreeError> {
     }
 }
 
+/// The id on the first line, behind a word.
+fn first_id(data: &[u8], word: &[u8]) -> Option<GitId> {
+    id_after(data.split(|byte| *byte == b'\n').next()?, word)
+}
+
 fn id_after(line: &[u8], word: &[u8]) -> Option<GitId> {
     std::str::from_utf8(line.strip_prefix(word)?).ok()?.parse().ok()
 }
@@ -167,9 +214,10 @@ mod tests {
     #[test]
     fn names_that_lead_out_of_a_folder_are_refused() {
         for name in ["", ".", "..", ".git", ".GIT", "a/b"] {
-            assert!(refuse_name(name.as_bytes()).is_err(), "{name}");
+            assert!(checked_name(name.as_bytes()).is_err(), "{name}");
         }
-        assert!(refuse_name(b".gitignore").is_ok());
+        assert_eq!(checked_name(b".gitignore"), Ok(".gitignore"));
+        assert_eq!(checked_name(b"a\xff"), Err(TreeError::NameNotText(r"a\xff".into())));
     }
 
     #[test]
@@ -178,6 +226,30 @@ mod tests {
         for length in 1..tree.len() {
             let read: Vec<_> = parse_tree(&tree[..length]).collect();
             assert_eq!(read, [Err(TreeError::Truncated)], "{length}");
+        }
+    }
+
+    #[test]
+    fn an_object_refers_to_all_but_submodules_whatever_their_modes_and_names() {
+        let tree = [
+            entry("40000", "a"),
+            entry("100644", "\u{1}/.."),
+            entry("120000", "d"),
+            entry("160000", "e"),
+            entry("777", "f"),
+            b"40000 cut".to_vec(),
+        ]
+        .concat();
+        let blobs: Vec<bool> =
+            referred_to(ObjectType::Tree, &tree).iter().map(|(_, is_blob)| *is_blob).collect();
+        assert_eq!(blobs, [false, true, true, false]);
+        let one = "1".repeat(40);
+        for (kind, text) in [
+            (ObjectType::Commit, format!("tree {one}\nparent {one}\n")),
+            (ObjectType::Tag, format!("object {one}\ntype tree\n")),
+        ] {
+            assert_eq!(referred_to(kind, text.as_bytes()), [(one.parse().unwrap(), false)]);
+            assert_eq!(referred_to(kind, b"else"), []);
         }
     }
 
@@ -206,6 +278,9 @@ mod tests {
         fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(0_u8.., 0..200)) {
             proptest::prop_assert!(parse_tree(&bytes).count() <= bytes.len());
             drop(commit_of(&bytes));
+            for kind in [ObjectType::Commit, ObjectType::Tree, ObjectType::Tag, ObjectType::Blob] {
+                proptest::prop_assert!(referred_to(kind, &bytes).len() <= bytes.len());
+            }
             proptest::prop_assert!(tag_target(&bytes).is_err());
         }
     }

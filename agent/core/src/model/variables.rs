@@ -15,6 +15,8 @@ pub const VALUE_BYTES_MAX: usize = 4 << 10;
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
+    pub const NONE: Self = Self(BTreeMap::new());
+
     /// Sets a variable, also one that is set already. Newlines are removed
     /// from the value, as Flux does.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), BadName> {

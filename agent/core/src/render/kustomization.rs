@@ -1,6 +1,9 @@
 //! A folder with a kustomization: what it builds to, from what has been fetched.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use leeward_kustomize::{BuildError, Found, Object, Options, ReadError, build};
 use leeward_yaml as yaml;
@@ -10,6 +13,14 @@ use super::{
     path::{below, join},
 };
 
+/// A kustomization that was built.
+pub(super) struct Built {
+    pub(super) objects: Vec<Object>,
+    /// A file that it read was decrypted to something that nobody may be shown. A
+    /// generator, patch or replacement may have carried that into any of the objects.
+    pub(super) revealed: bool,
+}
+
 /// Builds the kustomization in `folder`. `paths` are all files below the root
 /// of `files`, sorted; what a kustomization refers to must be one of them, or
 /// lie around the folder.
@@ -17,11 +28,11 @@ pub(super) fn built(
     files: &dyn Files,
     paths: &[String],
     folder: &str,
-) -> Result<Vec<Object>, Box<BuildError>> {
+) -> Result<Built, Box<BuildError>> {
     watched(files, paths, folder, &RefCell::default())
 }
 
-/// What a build has looked for outside of the folder, from the root of the repository.
+/// The paths that a build has looked for outside of the folder, from the root of the repository.
 #[derive(Default)]
 pub(super) struct Looks {
     pub(super) found: BTreeSet<String>,
@@ -29,18 +40,19 @@ pub(super) struct Looks {
     pub(super) refused: BTreeSet<String>,
 }
 
-/// The same, noting what it looks for outside.
+/// Builds like [`built`], and notes in `looks` the paths outside that the build looks for.
 pub(super) fn watched(
     files: &dyn Files,
     paths: &[String],
     folder: &str,
     looks: &RefCell<Looks>,
-) -> Result<Vec<Object>, Box<BuildError>> {
+) -> Result<Built, Box<BuildError>> {
     let around = files.around();
-    let fetched = Fetched { files, paths, around, looks };
+    let fetched = Fetched { files, paths, around, looks, revealed: Cell::new(false) };
     let folder = around.map_or_else(|| folder.to_owned(), |around| join(around.at, folder));
     // The plan has an order of its own.
-    build(&fetched, &folder, &Options::default()).map(|built| built.objects)
+    let objects = build(&fetched, &folder, &Options::default())?.objects;
+    Ok(Built { objects, revealed: fetched.revealed.get() })
 }
 
 /// The object as a tree again, for the checks that every manifest passes.
@@ -49,13 +61,14 @@ pub(super) fn node(object: &Object) -> yaml::Node {
     yaml::Node::of_json(&object.value, mark)
 }
 
-/// What has been fetched, as Kustomize looks at it: from the root of the
+/// The files that have been fetched, as Kustomize looks at them: from the root of the
 /// repository where that is known, else from the folder.
 struct Fetched<'f> {
     files: &'f dyn Files,
     paths: &'f [String],
     around: Option<Around<'f>>,
     looks: &'f RefCell<Looks>,
+    revealed: Cell<bool>,
 }
 
 /// Where a path leads.
@@ -102,7 +115,9 @@ impl leeward_kustomize::Files for Fetched<'_> {
             Side::Own(own) => self.files.read(own),
             Side::Other(others) => others.read(path),
         };
-        read.map_err(ReadError::from)
+        let content = read.map_err(ReadError::from)?;
+        self.revealed.set(self.revealed.get() || content.revealed);
+        Ok(content.bytes)
     }
 
     fn shown(&self, path: &str) -> String {
@@ -120,7 +135,7 @@ impl From<FileError> for ReadError {
     }
 }
 
-/// What the sorted paths have at `at`; it is called `path`.
+/// Looks up `at` among the sorted paths. The answer carries the name `path`.
 pub(super) fn look(paths: &[String], at: &str, path: &str) -> Found {
     let place = paths.partition_point(|known| known.as_str() < at);
     if paths.get(place).is_some_and(|known| known == at) {

@@ -9,13 +9,15 @@
 mod apps;
 mod boundary;
 mod faults;
+mod folder;
 mod ignore;
 mod kustomization;
+mod list;
 mod object;
 mod outside;
 pub mod path;
-mod plain;
 mod sealed;
+mod select;
 pub mod substitute;
 mod tree;
 
@@ -23,13 +25,13 @@ use std::collections::BTreeMap;
 
 pub use apps::{APPS_FILE, AppDefaults, app_name, apps};
 pub use boundary::Boundary;
+pub use folder::{Limits, Request, folder};
 pub use leeward_kustomize::Found;
 pub use outside::{Outside, outside};
-pub use plain::{IGNORE_FILE, Limits, folder, folder_with, folder_with_secrets};
 pub use sealed::Decrypted;
+pub use select::IGNORE_FILE;
 pub use tree::{TreeFiles, subtree};
 
-/// The tree that manifests are read into is the kustomizer's, so that both read alike.
 /// The age keys that encrypted files are opened with.
 pub use leeward_sops::{Identities, IdentityError};
 
@@ -41,28 +43,37 @@ pub trait Files {
     fn list(&self) -> Result<Vec<String>, FileError>;
 
     /// The content of one of them.
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+    fn read(&self, path: &str) -> Result<FileContent, FileError>;
 
-    /// What is at a path: a file, a folder with files below it, or nothing.
+    /// Looks at a path: there is a file, a folder with files below it, or nothing.
     fn look(&self, path: &str) -> Result<Found, FileError> {
         Ok(kustomization::look(&self.list()?, path, path))
     }
 
-    /// What a path is called in messages and origins, when people see the
+    /// Returns the name of a path in messages and origins, when people see the
     /// folder as part of a larger one.
     fn shown(&self, path: &str) -> String {
         path.to_owned()
     }
 
-    /// Whether the file was decrypted to something that nobody may be shown; of
-    /// the empty path, whether any was.
-    fn reveals(&self, _path: &str) -> bool {
-        false
-    }
-
-    /// What else of the repository kustomizations may refer to, if anything.
+    /// Returns the rest of the repository, if kustomizations may refer to it.
     fn around(&self) -> Option<Around<'_>> {
         None
+    }
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileContent {
+    pub bytes: Vec<u8>,
+    /// It was decrypted, to something that nobody may be shown.
+    pub revealed: bool,
+}
+
+/// The bytes as they are in Git, where everybody may see them.
+impl From<Vec<u8>> for FileContent {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, revealed: false }
     }
 }
 
@@ -89,8 +100,8 @@ impl Files for BTreeMap<String, Vec<u8>> {
         Ok(self.keys().cloned().collect())
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
-        self.get(path).cloned().ok_or_else(|| FileError {
+    fn read(&self, path: &str) -> Result<FileContent, FileError> {
+        self.get(path).cloned().map(FileContent::from).ok_or_else(|| FileError {
             path: path.to_owned(),
             message: "no such file".to_owned(),
             missing: false,
@@ -117,5 +128,5 @@ pub struct RenderError {
     pub missing: bool,
 }
 
-/// What a folder declares, in file order; keys are unique.
+/// The objects that a folder declares, in file order; keys are unique.
 pub type Rendered = Vec<Manifest>;

@@ -2,7 +2,13 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use super::{Files, faults::Faults, kustomization, path::below, plain};
+use super::{
+    Files,
+    faults::Faults,
+    kustomization,
+    path::below,
+    select::{ignore_rules, select},
+};
 
 /// Paths from the root of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +29,9 @@ pub struct Outside {
 /// that fetched, until nothing new is missed.
 pub fn outside(files: &dyn Files, whole: &[&str]) -> Outside {
     let Ok(paths) = files.list() else { return Outside::default() };
-    let mut rules = plain::ignore_rules(files, &paths, &mut Faults::new(0));
+    let mut rules = ignore_rules(files, &paths, &mut Faults::new(0));
     let looks = RefCell::default();
-    for folder in plain::kustomizations(&paths, &mut rules) {
+    for folder in select(&paths, &mut rules).kustomizations {
         drop(kustomization::watched(files, &paths, folder, &looks));
     }
     let kustomization::Looks { found, mut missed, refused } = looks.into_inner();
@@ -41,7 +47,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::render::{Around, Boundary, FileError, Limits, folder};
+    use crate::render::{Around, Boundary, FileContent, FileError, Request, folder};
 
     type Memory = BTreeMap<String, Vec<u8>>;
 
@@ -56,7 +62,7 @@ mod tests {
             self.own.list()
         }
 
-        fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        fn read(&self, path: &str) -> Result<FileContent, FileError> {
             self.own.read(path)
         }
 
@@ -89,7 +95,7 @@ mod tests {
             commonAnnotations: { a: b }\n";
         placed.others.extend(memory(&[("parts/b/kustomization.yaml", component)]));
         assert_eq!(missed(&placed, &["base", "parts/b"]), [""; 0]);
-        let rendered = folder(&placed, &Limits::default()).unwrap();
+        let rendered = folder(&Request::of(&placed)).unwrap();
         assert_eq!(rendered[0].key.name, "x-a");
         assert_eq!(rendered[0].origin.file, "base/a.yaml");
     }
@@ -110,7 +116,7 @@ mod tests {
         let outside = outside(&placed, &[]);
         assert_eq!((outside.found.len(), outside.missed.len()), (0, 0));
         assert!(outside.refused.contains("base"));
-        let error = folder(&placed, &Limits::default()).unwrap_err();
+        let error = folder(&Request::of(&placed)).unwrap_err();
         insta::assert_snapshot!(error, @"kustomization.yaml:3:3: base cannot be read: source.allowed_roots of the agent does not allow it (it has parts): add its folder there, or move it into one of these or into clusters/shop");
     }
 }

@@ -3,15 +3,12 @@
 //! Plaintext lives in memory only, from here to the API server: what is stored,
 //! logged and reported are the encrypted files and their faults.
 
-use std::{
-    cell::{Cell, OnceCell, RefCell},
-    collections::BTreeSet,
-};
+use std::cell::{Cell, OnceCell};
 
 use leeward_sops::{Identities, Opened};
 use leeward_yaml::{Dialect, Documents, Limits, Node};
 
-use super::{Around, Boundary, FileError, Files, Found};
+use super::{Around, Boundary, FileContent, FileError, Files, Found};
 
 /// A folder whose encrypted files read as what they were before.
 pub struct Decrypted<'f> {
@@ -20,15 +17,13 @@ pub struct Decrypted<'f> {
     keys: &'f dyn Fn() -> Result<Identities, String>,
     identities: OnceCell<Result<Identities, String>>,
     needs_key: Cell<bool>,
-    /// Decrypted files that hold anything but Secrets, which nobody is shown anyway.
-    revealing: RefCell<BTreeSet<String>>,
     /// The folder's place in its repository, and what lies around it.
     around: Option<(&'f str, Box<Self>, &'f Boundary)>,
 }
 
 impl std::fmt::Debug for Decrypted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decrypted").field("revealing", &self.revealing).finish_non_exhaustive()
+        f.debug_struct("Decrypted").field("needs_key", &self.needs_key).finish_non_exhaustive()
     }
 }
 
@@ -40,7 +35,6 @@ impl<'f> Decrypted<'f> {
             keys,
             identities: OnceCell::new(),
             needs_key: Cell::new(false),
-            revealing: RefCell::default(),
             around: files.around().map(|Around { at, others, boundary }| {
                 (at, Box::new(Self::new(others, keys)), boundary)
             }),
@@ -51,12 +45,13 @@ impl<'f> Decrypted<'f> {
         self.around.as_ref().map(|(_, others, _)| &**others)
     }
 
-    /// Whether a file could not be read for want of a key: the files may be fine.
+    /// Returns whether a file could not be read for want of a key: the files may be fine.
     pub fn needs_key(&self) -> bool {
         self.needs_key.get() || self.others().is_some_and(Self::needs_key)
     }
 
-    fn decrypted(&self, path: &str, content: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
+    /// Opens a file; `None` when it is not encrypted.
+    fn opened(&self, path: &str, content: &[u8]) -> Result<Option<FileContent>, FileError> {
         if !leeward_sops::is_encrypted(path, content) {
             return Ok(None);
         }
@@ -71,10 +66,9 @@ impl<'f> Decrypted<'f> {
         match leeward_sops::open(path, content, identities) {
             Ok(Opened::Plain) => Ok(None),
             Ok(Opened::Decrypted(mut bytes)) => {
-                if !holds_only_secrets(&bytes) {
-                    self.revealing.borrow_mut().insert(path.to_owned());
-                }
-                Ok(Some(std::mem::take(&mut *bytes)))
+                // Secrets are shown to nobody anyway.
+                let revealed = !holds_only_secrets(&bytes);
+                Ok(Some(FileContent { bytes: std::mem::take(&mut *bytes), revealed }))
             }
             Err(error) => {
                 self.needs_key.set(self.needs_key() || error.problem.needs_key());
@@ -89,9 +83,9 @@ impl Files for Decrypted<'_> {
         self.files.list()
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+    fn read(&self, path: &str) -> Result<FileContent, FileError> {
         let content = self.files.read(path)?;
-        Ok(self.decrypted(path, &content)?.unwrap_or(content))
+        Ok(self.opened(path, &content.bytes)?.unwrap_or(content))
     }
 
     fn look(&self, path: &str) -> Result<Found, FileError> {
@@ -100,15 +94,6 @@ impl Files for Decrypted<'_> {
 
     fn shown(&self, path: &str) -> String {
         self.files.shown(path)
-    }
-
-    fn reveals(&self, path: &str) -> bool {
-        let revealing = self.revealing.borrow();
-        if path.is_empty() {
-            !revealing.is_empty() || self.others().is_some_and(|others| others.reveals(""))
-        } else {
-            revealing.contains(path)
-        }
     }
 
     fn around(&self) -> Option<Around<'_>> {

@@ -12,7 +12,7 @@ const COLUMNS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Header<'f> {
     pub(super) stanzas: Vec<Stanza<'f>>,
-    /// What the MAC is over.
+    /// The bytes that the MAC is over.
     pub(super) authenticated: &'f [u8],
     pub(super) mac: Vec<u8>,
     /// All that follows the header.

@@ -35,7 +35,7 @@ impl Identity {
         Self { secret, public }
     }
 
-    /// What SOPS is told to encrypt to: `age1…`.
+    /// The recipient that SOPS encrypts to: `age1…`.
     pub fn recipient(&self) -> String {
         let prefix = Hrp::parse_unchecked(RECIPIENT);
         bech32::encode::<Bech32>(prefix, &self.public).unwrap_or_else(|_| RECIPIENT.to_owned())

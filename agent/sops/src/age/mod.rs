@@ -1,4 +1,4 @@
-//! What age v1 encrypted to an X25519 recipient, opened.
+//! Opens files that age v1 encrypted to an X25519 recipient.
 //!
 //! SOPS keeps its data key in such a file: 32 bytes, or a share of them. So a
 //! whole file is one chunk here, and nothing is streamed. The format is that of
@@ -44,7 +44,7 @@ pub enum AgeError {
     TooLarge,
 }
 
-/// What came of an age file and the identities at hand.
+/// The outcome of opening an age file with the identities at hand.
 #[derive(Debug)]
 pub(crate) enum Opening {
     Opened(Zeroizing<Vec<u8>>),

@@ -1,4 +1,4 @@
-//! What age files may look like, and what they may not.
+//! Forms of age files that are read, and forms that are refused.
 
 use crate::{
     age::{Identities, Opening, open},

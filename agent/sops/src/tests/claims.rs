@@ -1,4 +1,4 @@
-//! What opens, and what is said about what does not.
+//! Claims about files that open, and about the messages for those that do not.
 
 use proptest::prelude::*;
 

@@ -9,7 +9,7 @@ use leeward_core::{
     },
     plan::desired::{Desired, Surroundings, kind_version},
     render::{
-        Decrypted, Limits, TreeFiles, folder_with_secrets,
+        Decrypted, Request, TreeFiles, folder,
         substitute::{SecretValues, Values},
     },
 };
@@ -120,7 +120,7 @@ fn rendered(store: &Store, recipe: &Recipe) -> Result<Vec<Manifest>, Undesired> 
     let keys = || age_keys::read(&sops.age_key_files).map_err(|error| error.to_string());
     let files = Decrypted::new(&files, &keys);
     let values = Values { variables: &revision.variables, secrets, from: recipe.from() };
-    folder_with_secrets(&files, &Limits::default(), values).map_err(|error| {
+    folder(&Request { values, ..Request::of(&files) }).map_err(|error| {
         if error.missing {
             Undesired::Missing
         } else if files.needs_key() {

@@ -1,52 +1,11 @@
 //! A small repository, of which pieces are taken away.
 
-use std::{cell::RefCell, collections::BTreeMap, convert::Infallible};
-
 use super::*;
-use crate::git::hash_object;
-
-#[derive(Default)]
-struct Memory(RefCell<BTreeMap<GitId, (ObjectType, Vec<u8>)>>);
-
-impl Objects for Memory {
-    type Error = Infallible;
-
-    fn read(&self, id: GitId) -> Result<Option<(ObjectType, Vec<u8>)>, Infallible> {
-        Ok(self.0.borrow().get(&id).cloned())
-    }
-
-    fn contains(&self, id: GitId) -> Result<bool, Infallible> {
-        Ok(self.0.borrow().contains_key(&id))
-    }
-
-    fn write(&self, objects: &[Object]) -> Result<(), Infallible> {
-        let entries = objects.iter().map(|object| (object.id, (object.kind, object.data.clone())));
-        self.0.borrow_mut().extend(entries);
-        Ok(())
-    }
-}
-
-impl Memory {
-    fn add(&self, kind: ObjectType, data: &[u8]) -> Object {
-        let object = Object { id: hash_object(kind, data).unwrap(), kind, data: data.to_vec() };
-        self.write(std::slice::from_ref(&object)).unwrap();
-        object
-    }
-
-    fn tree(&self, entries: &[(&str, &str, GitId)]) -> Object {
-        let data: Vec<u8> = entries
-            .iter()
-            .flat_map(|(mode, name, id)| {
-                [mode.as_bytes(), b" ", name.as_bytes(), &[0], id.as_bytes()].concat()
-            })
-            .collect();
-        self.add(ObjectType::Tree, &data)
-    }
-
-    fn without(&self, object: &Object) {
-        self.0.borrow_mut().remove(&object.id);
-    }
-}
+use crate::git::{
+    folder::{DEPTH_MAX, parse_path},
+    hash_object,
+    memory::Memory,
+};
 
 struct Repository {
     store: Memory,
@@ -92,7 +51,7 @@ fn a_whole_folder_needs_nothing_and_links_and_submodules_do_not_count() {
 #[test]
 fn the_need_goes_down_from_the_commit_level_by_level() {
     let repository = repository();
-    repository.store.without(&repository.web);
+    repository.store.remove(repository.web.id);
     let contents = |trees: &[GitId], blobs: &[GitId], salvaged: &[GitId]| Need::Contents {
         tree: repository.folder.id,
         trees: trees.to_vec(),
@@ -100,18 +59,18 @@ fn the_need_goes_down_from_the_commit_level_by_level() {
         salvaged: salvaged.to_vec(),
     };
     assert_eq!(need(&repository, PATH), contents(&[], &[repository.web.id], &[repository.deep.id]));
-    repository.store.without(&repository.nested);
+    repository.store.remove(repository.nested.id);
     assert_eq!(
         need(&repository, PATH),
         contents(&[repository.nested.id], &[repository.web.id], &[])
     );
-    repository.store.without(&repository.folder);
+    repository.store.remove(repository.folder.id);
     assert_eq!(need(&repository, PATH), contents(&[repository.folder.id], &[], &[]));
-    repository.store.without(&repository.clusters);
+    repository.store.remove(repository.clusters.id);
     assert_eq!(need(&repository, PATH), Need::PathTree { level: 1, id: repository.clusters.id });
-    repository.store.without(&repository.root);
+    repository.store.remove(repository.root.id);
     assert_eq!(need(&repository, PATH), Need::PathTree { level: 0, id: repository.root.id });
-    repository.store.without(&repository.commit);
+    repository.store.remove(repository.commit.id);
     assert_eq!(need(&repository, PATH), Need::Commit);
 }
 
@@ -139,7 +98,7 @@ fn a_path_that_leads_to_a_file_or_link_is_no_folder() {
 #[test]
 fn the_root_of_the_repository_is_a_folder_too() {
     let repository = repository();
-    repository.store.without(&repository.root);
+    repository.store.remove(repository.root.id);
     assert!(
         matches!(need(&repository, ""), Need::Contents { trees, .. } if trees == [repository.root.id])
     );
@@ -186,19 +145,11 @@ fn a_folder_with_a_forbidden_name_is_refused() {
 #[test]
 fn folders_nested_without_end_are_refused() {
     let store = Memory::default();
-    let mut tree = store.tree(&[]);
-    for _ in 0..=MAX_FOLDER_DEPTH {
+    let mut tree = store.tree::<&str>(&[]);
+    for _ in 0..=DEPTH_MAX {
         tree = store.tree(&[("40000", "a", tree.id)]);
     }
     let commit = store.add(ObjectType::Commit, format!("tree {}\n", tree.id).as_bytes());
     let error = Missing::of(&store, commit.id, &[]).unwrap_err();
     assert_eq!(error.to_string(), "the folder is nested deeper than 64");
-}
-
-#[test]
-fn a_listing_gives_every_file_with_its_path() {
-    let repository = repository();
-    let found = listing(&repository.store, repository.folder.id).unwrap();
-    let paths: Vec<_> = found.iter().map(|listed| listed.path.as_str()).collect();
-    assert_eq!(paths, ["link", "nested/deep.yaml", "sub", "web.yaml"]);
 }

@@ -16,9 +16,10 @@ use reader::Reader;
 use super::{
     Files, RenderError,
     faults::Faults,
+    folder::Limits,
     object::is_dns_label,
     path::below,
-    plain::{Limits, ignore_rules, is_hidden},
+    select::{ignore_rules, is_hidden},
 };
 use crate::model::{AppName, AppSpec, Heal, IgnoreRule, PruneGuard};
 
@@ -76,7 +77,7 @@ pub fn apps(
     }
     let shown = files.shown(APPS_FILE);
     let content = match files.read(APPS_FILE) {
-        Ok(content) => content,
+        Ok(content) => content.bytes,
         Err(error) => {
             faults.unreadable(&shown, &error);
             return faults.or(Vec::new());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::render::{Limits as FolderLimits, folder};
+use crate::render::{Request, folder};
 
 const SECRET: &str = include_str!("../../../../sops/src/vectors/age.yaml");
 const ENV: &str = include_str!("../../../../sops/src/vectors/env.env");
@@ -33,7 +33,7 @@ fn files(kustomized: bool) -> BTreeMap<String, Vec<u8>> {
 fn rendered(kustomized: bool, keys: &dyn Fn() -> Result<Identities, String>) -> (String, bool) {
     let files = files(kustomized);
     let files = Decrypted::new(&files, keys);
-    let text = match folder(&files, &FolderLimits::default()) {
+    let text = match folder(&Request::of(&files)) {
         Ok(manifests) => manifests
             .iter()
             .map(|one| {
@@ -96,7 +96,7 @@ fn a_changed_file_is_a_fault_that_no_key_mends() {
     let files = BTreeMap::from([("age.yaml".to_owned(), changed.into_bytes())]);
     let keys = || Ok(identities());
     let files = Decrypted::new(&files, &keys);
-    let error = folder(&files, &FolderLimits::default()).unwrap_err();
+    let error = folder(&Request::of(&files)).unwrap_err();
     assert!(error.to_string().contains("the MAC of SOPS does not fit"), "{error}");
     assert!(!files.needs_key());
 }

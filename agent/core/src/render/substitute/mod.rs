@@ -64,10 +64,10 @@ pub enum Problem {
     TooLarge,
     #[error("its expressions take too long to evaluate")]
     TooMuchWork,
-    /// What names an object is stored and shown everywhere.
+    /// The name of an object is stored and shown everywhere.
     #[error("the variable {name} is of a Secret, and {field} would show it")]
     SecretInName { name: String, field: &'static str },
-    /// What is wrong is not repeated: it has the values in it.
+    /// The text is not repeated: it has the values in it.
     #[error("line {line} of the object is no YAML once its variables are substituted")]
     NotYaml { line: u32 },
 }
@@ -109,7 +109,7 @@ fn shortened(name: &str) -> String {
     name.chars().take(60).collect()
 }
 
-/// What expressions may refer to.
+/// The values that expressions may refer to.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'v> {
     pub variables: &'v Variables,
@@ -119,8 +119,17 @@ pub struct Values<'v> {
     pub from: &'v [VariableSource],
 }
 
+/// Nothing is substituted.
+impl Default for Values<'_> {
+    fn default() -> Self {
+        static VARIABLES: Variables = Variables::NONE;
+        static SECRETS: SecretValues = SecretValues::NONE;
+        Self { variables: &VARIABLES, secrets: &SECRETS, from: &[] }
+    }
+}
+
 impl Values<'_> {
-    /// Whether anything is substituted at all.
+    /// Returns whether nothing is substituted at all.
     pub fn is_empty(&self) -> bool {
         self.variables.is_empty() && self.secrets.is_empty() && self.from.is_empty()
     }
@@ -142,7 +151,7 @@ pub fn substitute(object: &Value, variables: &Variables) -> Result<Option<Value>
     Ok(substitute_with(object, &values)?.map(|substituted| substituted.value))
 }
 
-/// The same, with values that nobody may be shown.
+/// Substitutes like [`substitute`], also with values that nobody may be shown.
 pub fn substitute_with(
     object: &Value,
     values: &Values<'_>,

@@ -30,6 +30,8 @@ impl fmt::Debug for SecretValues {
 }
 
 impl SecretValues {
+    pub const NONE: Self = Self(BTreeMap::new());
+
     /// Sets a variable; `version` says which version of which Secret the value
     /// is of. Newlines are removed, as from other variables.
     pub fn set(&mut self, name: &str, value: &str, version: &str) -> Result<(), BadName> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::render::FileError;
+use crate::{model::Variables, render::FileError};
 
 type Folder = BTreeMap<String, Vec<u8>>;
 
@@ -13,7 +13,7 @@ fn folder<const N: usize>(files: [(&str, &str); N]) -> Folder {
 
 /// One line an object (`origin key`), or one line a fault.
 fn shown_within(files: &dyn Files, limits: &Limits) -> String {
-    match super::folder(files, limits) {
+    match super::folder(&Request { limits: *limits, ..Request::of(files) }) {
         Ok(manifests) => manifests
             .iter()
             .map(|m| format!("{} {}\n", m.origin, m.key))
@@ -30,7 +30,7 @@ fn shown<const N: usize>(files: [(&str, &str); N]) -> String {
 }
 
 fn body(text: &str) -> String {
-    let rendered = super::folder(&folder([("a.yaml", text)]), &Limits::default()).unwrap();
+    let rendered = super::folder(&Request::of(&folder([("a.yaml", text)]))).unwrap();
     rendered[0].body.to_string()
 }
 
@@ -67,10 +67,7 @@ fn manifests_are_found_in_the_order_of_files_and_documents() {
 
 #[test]
 fn a_folder_that_declares_nothing_renders_to_nothing() {
-    assert_eq!(
-        super::folder(&folder([("a.yaml", "# empty\n")]), &Limits::default()),
-        Ok(Vec::new())
-    );
+    assert_eq!(super::folder(&Request::of(&folder([("a.yaml", "# empty\n")]))), Ok(Vec::new()));
 }
 
 #[test]
@@ -184,7 +181,7 @@ fn lists_in_lists_end() {
 #[test]
 fn a_name_of_megabytes_does_not_get_into_a_message() {
     let text = config_map(&format!("a/{}", "x".repeat(1 << 20)));
-    let error = super::folder(&folder([("a.yaml", &text)]), &Limits::default()).unwrap_err();
+    let error = super::folder(&Request::of(&folder([("a.yaml", &text)]))).unwrap_err();
     assert!(error.to_string().len() < 2_000);
 }
 
@@ -276,7 +273,7 @@ fn budgets_end_in_a_fault_that_names_the_budget() {
 fn faults_beyond_the_limit_are_counted() {
     let files: Folder =
         (0..60).map(|index| (format!("{index:02}.yaml"), b"a: [".to_vec())).collect();
-    let error = super::folder(&files, &Limits::default()).unwrap_err();
+    let error = super::folder(&Request::of(&files)).unwrap_err();
     assert_eq!(error.faults.len(), 51);
     assert_eq!(error.faults[50].message, "10 more faults are not listed");
     insta::assert_snapshot!(error, @r"00.yaml:1:4: unclosed bracket '[' (and 50 more)");
@@ -296,7 +293,7 @@ impl Files for Partial {
     fn list(&self) -> Result<Vec<String>, FileError> {
         Ok(vec!["a.yaml".to_owned()])
     }
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+    fn read(&self, path: &str) -> Result<FileContent, FileError> {
         Err(FileError {
             path: path.to_owned(),
             message: "not in the store".to_owned(),
@@ -310,7 +307,7 @@ impl Files for Partial {
 
 #[test]
 fn a_file_that_has_not_arrived_is_told_from_one_that_is_wrong() {
-    let error = super::folder(&Partial, &Limits::default()).unwrap_err();
+    let error = super::folder(&Request::of(&Partial)).unwrap_err();
     assert!(error.missing);
     insta::assert_snapshot!(error, @r"clusters/shop/a.yaml: cannot be read: not in the store");
 }
@@ -320,8 +317,9 @@ fn substituted(text: &str) -> String {
     for (name, value) in [("name", "web"), ("port", "80"), ("space", "a b")] {
         variables.set(name, value).unwrap();
     }
-    let rendered = folder_with(&folder([("a.yaml", text)]), &Limits::default(), &variables);
-    match rendered {
+    let files = folder([("a.yaml", text)]);
+    let values = Values { variables: &variables, ..Values::default() };
+    match super::folder(&Request { values, ..Request::of(&files) }) {
         Ok(manifests) => manifests
             .iter()
             .map(|m| format!("{} {} {}\n", m.origin, m.key, m.body["data"]))
@@ -356,8 +354,8 @@ fn what_cannot_be_substituted_is_told_with_object_file_and_variable() {
 fn with_pin(text: &str) -> Result<Rendered, RenderError> {
     let mut secrets = SecretValues::default();
     secrets.set("pin", "4711", "1").unwrap();
-    let values = Values { variables: &Variables::default(), secrets: &secrets, from: &[] };
-    folder_with_secrets(&folder([("a.yaml", text)]), &Limits::default(), values)
+    let values = Values { secrets: &secrets, ..Values::default() };
+    super::folder(&Request { values, ..Request::of(&folder([("a.yaml", text)])) })
 }
 
 #[test]

@@ -6,29 +6,25 @@
 //! names that begin with a dot and what `.leewardignore` names. All faults are
 //! collected, so that one round of corrections is enough.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use leeward_kustomize::FILE_NAMES;
-use leeward_yaml::{self as yaml, Content, Dialect, Documents, Mark, Node};
+use leeward_yaml::{self as yaml, Content, Dialect, Documents, Node};
 
 use super::{
-    APPS_FILE, Files, RenderError, Rendered,
+    APPS_FILE, FileContent, Files, RenderError, Rendered,
     faults::{Faults, Place},
-    ignore::IgnoreRules,
-    kustomization, object,
+    kustomization::{self, Built},
+    list::list_items,
+    object,
+    select::{Selected, ignore_rules, select},
     substitute::{SecretValues, Values, substitute_with},
 };
-use crate::model::{
-    Digest, Kind, Manifest, ObjectFault, ObjectKey, Origin, Variables, format_size,
-};
-
-/// Names files that are not manifests, in gitignore syntax.
-pub const IGNORE_FILE: &str = ".leewardignore";
+use crate::model::{Digest, Kind, Manifest, ObjectFault, ObjectKey, Origin, format_size};
 
 /// How deep lists may lie in lists. `kubectl get -o yaml` makes one level.
 const LIST_DEPTH_MAX: usize = 4;
 
-/// What the rendering of one folder may cost.
+/// Bounds on the cost of rendering one folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Manifest files; one app of a small cluster has tens.
@@ -39,7 +35,7 @@ pub struct Limits {
     pub objects: usize,
     /// Faults that are kept; nobody reads more at once.
     pub faults: usize,
-    /// Of each file.
+    /// Bounds on each file.
     pub yaml: yaml::Limits,
 }
 
@@ -55,29 +51,36 @@ impl Default for Limits {
     }
 }
 
+/// A folder to be rendered, and the means for it.
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    pub files: &'r dyn Files,
+    /// With none of them, nothing is substituted.
+    pub values: Values<'r>,
+    pub limits: Limits,
+}
+
+impl<'r> Request<'r> {
+    /// The folder as it stands: nothing is substituted, within the usual limits.
+    pub fn of(files: &'r dyn Files) -> Self {
+        Self { files, values: Values::default(), limits: Limits::default() }
+    }
+}
+
+impl std::fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { values, limits, .. } = self;
+        f.debug_struct("Request")
+            .field("values", values)
+            .field("limits", limits)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Renders the folder of one app. A folder that declares nothing renders to
 /// nothing: whether that may be applied is for the caller to decide.
-pub fn folder(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError> {
-    folder_with(files, limits, &Variables::default())
-}
-
-/// Renders the folder of one app and substitutes variables in every object,
-/// unless none are given.
-pub fn folder_with(
-    files: &dyn Files,
-    limits: &Limits,
-    variables: &Variables,
-) -> Result<Rendered, RenderError> {
-    let values = Values { variables, secrets: &SecretValues::default(), from: &[] };
-    folder_with_secrets(files, limits, values)
-}
-
-/// The same, with values that nobody may be shown.
-pub fn folder_with_secrets(
-    files: &dyn Files,
-    limits: &Limits,
-    values: Values<'_>,
-) -> Result<Rendered, RenderError> {
+pub fn folder(request: &Request<'_>) -> Result<Rendered, RenderError> {
+    let Request { files, values, limits } = request;
     let mut faults = Faults::new(limits.faults);
     let paths = match files.list() {
         Ok(paths) => paths,
@@ -86,12 +89,12 @@ pub fn folder_with_secrets(
             return faults.or(Vec::new());
         }
     };
-    let mut rules = ignore_rules(files, &paths, &mut faults);
-    let Selected { manifests: selected, kustomizations } = select(&paths, &mut rules);
-    if selected.len() > limits.files {
+    let mut rules = ignore_rules(*files, &paths, &mut faults);
+    let Selected { manifests, kustomizations } = select(&paths, &mut rules);
+    if manifests.len() > limits.files {
         let message = format!(
             "the folder has {} manifest files, at most {} are read",
-            selected.len(),
+            manifests.len(),
             limits.files
         );
         faults.file(&files.shown(""), message);
@@ -99,115 +102,17 @@ pub fn folder_with_secrets(
     }
     let mut folder = Folder {
         limits,
-        values,
+        values: *values,
         faults,
         rendered: Vec::new(),
         first: BTreeMap::new(),
         full: false,
-        secret: false,
     };
-    let mut bytes = 0_usize;
-    for path in selected {
-        let shown = files.shown(path);
-        match files.read(path) {
-            Ok(content) => {
-                bytes = bytes.saturating_add(content.len());
-                if bytes > limits.bytes {
-                    let most = format_size(limits.bytes as u64);
-                    folder.faults.file(
-                        &shown,
-                        format!("the manifests up to here exceed {most}, the most that is read"),
-                    );
-                    break;
-                }
-                folder.secret = files.reveals(path);
-                folder.file(&shown, &content);
-            }
-            Err(error) => folder.faults.unreadable(&shown, &error),
-        }
-        if folder.full {
-            break;
-        }
-    }
+    folder.manifests(*files, &manifests);
     for kustomization in kustomizations {
-        folder.kustomization(files, &paths, kustomization);
+        folder.kustomization(*files, &paths, kustomization);
     }
     folder.faults.or(folder.rendered)
-}
-
-/// The ignore files of a folder.
-pub(super) fn ignore_rules(
-    files: &dyn Files,
-    paths: &[String],
-    faults: &mut Faults,
-) -> IgnoreRules {
-    let mut rules = IgnoreRules::default();
-    for path in paths {
-        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if name != IGNORE_FILE || is_hidden(directory) {
-            continue;
-        }
-        let shown = files.shown(path);
-        match files.read(path) {
-            Err(error) => faults.unreadable(&shown, &error),
-            Ok(content) => {
-                if let Err(fault) = rules.add(directory, &content) {
-                    let mark = Mark { line: fault.line, column: 1 };
-                    faults.at(Place { file: &shown, mark }, fault.message);
-                }
-            }
-        }
-    }
-    rules
-}
-
-/// What of a folder is looked at.
-struct Selected<'p> {
-    /// Files that are read as they are.
-    manifests: Vec<&'p str>,
-    /// Folders that are built. None lies below another.
-    kustomizations: Vec<&'p str>,
-}
-
-/// The folders that are built.
-pub(super) fn kustomizations<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Vec<&'p str> {
-    select(paths, rules).kustomizations
-}
-
-fn select<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Selected<'p> {
-    let visible: Vec<&str> = paths
-        .iter()
-        .map(String::as_str)
-        .filter(|path| !is_hidden(path) && !rules.ignores(path))
-        .collect();
-    let kustomizations: BTreeSet<&str> = visible
-        .iter()
-        .filter_map(|path| {
-            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-            FILE_NAMES.contains(&name).then_some(directory)
-        })
-        .collect();
-    let is_manifest = |path: &&str| {
-        let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
-        matches!(extension, "yaml" | "yml" | "json")
-            && *path != APPS_FILE
-            && !is_within(path, &kustomizations)
-    };
-    let manifests = visible.into_iter().filter(is_manifest).collect();
-    let is_outermost = |path: &&str| !is_within(path, &kustomizations);
-    let kustomizations = kustomizations.iter().copied().filter(is_outermost).collect();
-    Selected { manifests, kustomizations }
-}
-
-/// Whether a path lies somewhere below one of the directories.
-fn is_within(path: &str, directories: &BTreeSet<&str>) -> bool {
-    (!path.is_empty() && directories.contains(""))
-        || path.match_indices('/').any(|(at, _)| directories.contains(&path[..at]))
-}
-
-/// Whether the name of the file, or of a directory above it, begins with a dot.
-pub(super) fn is_hidden(path: &str) -> bool {
-    path.split('/').any(|segment| segment.starts_with('.'))
 }
 
 /// A folder while it is rendered.
@@ -220,19 +125,46 @@ struct Folder<'l> {
     first: BTreeMap<ObjectKey, String>,
     /// The budget of objects is spent.
     full: bool,
-    /// What is read at the moment was encrypted.
-    secret: bool,
 }
 
 impl Folder<'_> {
-    fn file(&mut self, shown: &str, content: &[u8]) {
-        let documents = match Documents::new(content, Dialect::Kubernetes, self.limits.yaml) {
+    /// Adds the objects of all manifest files, as far as the budget of bytes goes.
+    fn manifests(&mut self, files: &dyn Files, paths: &[&str]) {
+        let mut bytes = 0_usize;
+        for path in paths {
+            let shown = files.shown(path);
+            match files.read(path) {
+                Ok(content) => {
+                    bytes = bytes.saturating_add(content.bytes.len());
+                    if bytes > self.limits.bytes {
+                        let most = format_size(self.limits.bytes as u64);
+                        self.faults.file(
+                            &shown,
+                            format!(
+                                "the manifests up to here exceed {most}, the most that is read"
+                            ),
+                        );
+                        return;
+                    }
+                    self.file(&shown, &content);
+                }
+                Err(error) => self.faults.unreadable(&shown, &error),
+            }
+            if self.full {
+                return;
+            }
+        }
+    }
+
+    fn file(&mut self, shown: &str, content: &FileContent) {
+        let bytes = &content.bytes;
+        let documents = match Documents::new(bytes, Dialect::Kubernetes, self.limits.yaml) {
             Ok(documents) => documents,
             Err(error) => return self.yaml_faults(shown, vec![error]),
         };
         for document in documents {
             match document {
-                Ok(node) => self.document(shown, node, 0),
+                Ok(node) => self.document(shown, node, content.revealed, 0),
                 Err(errors) => self.yaml_faults(shown, errors),
             }
             if self.full {
@@ -241,10 +173,10 @@ impl Folder<'_> {
         }
     }
 
-    /// Adds what a kustomization builds to.
+    /// Adds the objects that a kustomization builds to.
     fn kustomization(&mut self, files: &dyn Files, paths: &[String], path: &str) {
-        let objects = match kustomization::built(files, paths, path) {
-            Ok(objects) => objects,
+        let Built { objects, revealed } = match kustomization::built(files, paths, path) {
+            Ok(built) => built,
             Err(error) => {
                 self.faults.missing(error.is_missing());
                 let origin = error.place.as_ref().map(ToString::to_string);
@@ -252,18 +184,17 @@ impl Folder<'_> {
                 return self.faults.push(ObjectFault { object: None, origin, message });
             }
         };
-        // A generator, patch or replacement carries it from any file to any object.
-        self.secret = files.reveals("");
         for object in objects {
-            self.object(&object.file, kustomization::node(&object));
+            self.object(&object.file, kustomization::node(&object), revealed);
             if self.full {
                 return;
             }
         }
     }
 
-    /// One document, or one item of a list.
-    fn document(&mut self, shown: &str, node: Node, depth: usize) {
+    /// Adds the objects of one document, or of one item of a list. `revealed`: it was
+    /// decrypted to something that nobody may be shown.
+    fn document(&mut self, shown: &str, node: Node, revealed: bool, depth: usize) {
         let place = Place { file: shown, mark: node.mark };
         if depth == 0 && node.is_null(Dialect::Kubernetes) {
             return;
@@ -285,18 +216,18 @@ impl Folder<'_> {
         match list_items(node) {
             Ok(items) if depth < LIST_DEPTH_MAX => {
                 for item in items {
-                    self.document(shown, item, depth + 1);
+                    self.document(shown, item, revealed, depth + 1);
                     if self.full {
                         return;
                     }
                 }
             }
             Ok(_) => self.faults.at(place, format!("lists are nested more than {depth} deep")),
-            Err(node) => self.object(shown, node),
+            Err(node) => self.object(shown, node, revealed),
         }
     }
 
-    fn object(&mut self, shown: &str, node: Node) {
+    fn object(&mut self, shown: &str, node: Node, revealed: bool) {
         let mark = node.mark;
         let place = Place { file: shown, mark };
         let Some((node, stand_in)) = self.substituted(place, node) else { return };
@@ -321,7 +252,7 @@ impl Folder<'_> {
         let Some(mut manifest) = Manifest::new(body, origin) else {
             return self.faults.at(place, "apiVersion, kind or metadata.name is missing");
         };
-        manifest.secret = self.secret || stand_in.is_some();
+        manifest.secret = revealed || stand_in.is_some();
         manifest.stand_in = stand_in;
         if let Some(first) = self.first.get(&manifest.key) {
             let message = format!("declared twice (first at {first})");
@@ -373,7 +304,8 @@ impl Folder<'_> {
     }
 }
 
-/// What is wrong with an object that holds values of Secrets: what was found may be one.
+/// Returns a message about an object that holds values of Secrets, without the value that was
+/// found: that may be one of them.
 fn withheld(message: &str, secrets: &SecretValues) -> String {
     match message.split_once(", found ") {
         Some((wanted, _)) => {
@@ -381,54 +313,6 @@ fn withheld(message: &str, secrets: &SecretValues) -> String {
             format!("{wanted} (what was found may be a Secret's value)")
         }
         None => secrets.mask(message),
-    }
-}
-
-/// The items of a `List`, `ConfigMapList`, …; anything else is given back. As
-/// in kubectl, items of a typed list need not repeat their kind.
-fn list_items(mut node: Node) -> Result<Vec<Node>, Node> {
-    let text = |node: &Node, field| {
-        node.get(field).and_then(|value| value.text(Dialect::Kubernetes)).map(str::to_owned)
-    };
-    let Some(item_kind) =
-        text(&node, "kind").and_then(|kind| kind.strip_suffix("List").map(str::to_owned))
-    else {
-        return Err(node);
-    };
-    let api_version = text(&node, "apiVersion").unwrap_or_default();
-    let items = node.get("items");
-    let is_list = items.is_some_and(|items| {
-        matches!(items.content, Content::Sequence(_)) || items.is_null(Dialect::Kubernetes)
-    });
-    let Content::Mapping(entries) = &mut node.content else { return Err(node) };
-    if !is_list {
-        return Err(node);
-    }
-    let items = entries.drain(..).find(|entry| entry.key == "items").map(|entry| entry.value);
-    let Some(Content::Sequence(mut items)) = items.map(|items| items.content) else {
-        return Ok(Vec::new());
-    };
-    if !item_kind.is_empty() {
-        for item in &mut items {
-            complete_type(item, &api_version, &item_kind);
-        }
-    }
-    Ok(items)
-}
-
-fn complete_type(item: &mut Node, api_version: &str, kind: &str) {
-    if item.get("apiVersion").is_some() || item.get("kind").is_some() {
-        return;
-    }
-    let mark = item.mark;
-    if let Content::Mapping(entries) = &mut item.content {
-        for (key, text) in [("apiVersion", api_version), ("kind", kind)] {
-            entries.push(yaml::Entry {
-                key: key.to_owned(),
-                mark,
-                value: Node::text_at(text, mark),
-            });
-        }
     }
 }
 
