@@ -57,10 +57,12 @@ const SHELL: &[(&str, &[&str])] = &[
     ("log", &["config"]),
 ];
 const CORE: &[(&str, &[&str])] = &[
-    ("status", &["cycle", "report", "model"]),
-    ("cycle", &["report", "model"]),
+    ("status", &["cycle", "gate", "report", "model"]),
+    ("cycle", &["gate", "plan", "health", "report", "model"]),
+    ("gate", &["plan", "model"]),
     ("plan", &["model"]),
     ("health", &["model"]),
+    ("apps", &["render", "model"]),
     ("render", &["git", "model"]),
     ("report", &["model"]),
     ("git", &["model"]),

@@ -4,10 +4,10 @@
 //! `--set name=value` stands in for the variables of the agent and the cluster.
 
 use leeward_core::{
-    model::{AppName, AppSpec, Manifest, Origin, Variables},
+    apps::{AppDefaults, app_name, apps},
+    model::{APPS_FILE, AppName, AppSpec, Manifest, Origin, Variables},
     render::{
-        APPS_FILE, AppDefaults, Decrypted, Found, Identities, RenderError, Request, app_name, apps,
-        folder as rendered,
+        Decrypted, Found, Identities, RenderError, Request, folder as rendered,
         path::join,
         substitute::{SecretValues, Values, substitute},
     },

@@ -6,10 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use leeward_core::{
-    cycle::RevisionRecord,
-    model::{AppName, StatusDocument},
-};
+use leeward_core::model::{AppName, StatusDocument};
 use leeward_wire::control::{Request, Response};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -17,7 +14,7 @@ use tokio::{
 };
 
 use super::progress::Heartbeat;
-use crate::{clock::Clock, reconcile::history, store::Store};
+use crate::{clock::Clock, reconcile::HISTORY, store::Store};
 
 /// A request, and where its answer goes.
 pub type Asked = (Request, oneshot::Sender<Response>);
@@ -38,8 +35,6 @@ pub(super) const STORE_READS_MAX: usize = 4;
 pub struct Shown {
     pub heartbeat: watch::Receiver<Heartbeat>,
     pub status: watch::Receiver<Option<Arc<StatusDocument>>>,
-    /// Lines of history that are not on disk yet, newest first.
-    pub unwritten: watch::Receiver<Arc<Vec<RevisionRecord>>>,
     /// `None` until the store is open, and while the process ends.
     pub store: watch::Receiver<Option<Arc<Store>>>,
 }
@@ -92,9 +87,8 @@ impl Answers {
         let Ok(permit) = Arc::clone(&self.for_store).try_acquire_owned() else {
             return slow_store();
         };
-        let unwritten = Arc::clone(&self.shown.unwritten.borrow());
         let reading = tokio::task::spawn_blocking(move || {
-            let revisions = history(&store, app.as_deref(), &unwritten);
+            let revisions = store.revisions(app.as_deref(), HISTORY);
             drop(permit);
             revisions
         });
@@ -167,8 +161,7 @@ pub(super) mod tests {
         let (store, seen) = watch::channel(None);
         let (requests, asked) = mpsc::channel(LOOP_REQUESTS_MAX);
         let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
-        let unwritten = watch::channel(Arc::default()).1;
-        let shown = Shown { heartbeat, status: published, unwritten, store: seen };
+        let shown = Shown { heartbeat, status: published, store: seen };
         let answers = Answers::new(clock, shown, requests);
         (answers, Other { beats, status, store, asked })
     }

@@ -4,7 +4,6 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use leeward_core::{
-    cycle::RevisionRecord,
     model::{Seen, StatusDocument},
     report::Delivery,
 };
@@ -46,8 +45,6 @@ pub(super) struct Kept {
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) status: watch::Sender<Option<Arc<StatusDocument>>>,
-    /// Lines of history that are not on disk yet, newest first.
-    pub(super) unwritten: watch::Sender<Arc<Vec<RevisionRecord>>>,
     pub(super) beats: watch::Sender<Heartbeat>,
     pub(super) notifier: Rc<RefCell<Notifier>>,
     /// What became of the store at the start of the process, when it had to be set aside.
@@ -143,7 +140,6 @@ impl Life {
             requests: baton.requests,
             ask_poll,
             status: kept.status.clone(),
-            unwritten: kept.unwritten.clone(),
             delivery,
             shutdown: shutdown.clone(),
         };

@@ -108,12 +108,10 @@ async fn until_stopped(
     let (status, published) = watch::channel(None::<Arc<StatusDocument>>);
     let (beats, heartbeat) =
         watch::channel(Heartbeat { at: clock.uptime(), stage: Stage::OpensStore });
-    let (unwritten, seen_unwritten) = watch::channel(Arc::default());
     let (shown_store, seen_store) = watch::channel(None);
     let endpoints =
         Endpoints { heartbeat: heartbeat.clone(), metrics: Arc::clone(&metrics), clock };
-    let shown =
-        Shown { heartbeat, status: published, unwritten: seen_unwritten, store: seen_store };
+    let shown = Shown { heartbeat, status: published, store: seen_store };
     let answers = Answers::new(clock, shown, requests);
     let equipment = Equipment { endpoints, answers, stop: stop.clone(), hang_ups };
     // The desk comes first: opening the store may take minutes.
@@ -127,7 +125,7 @@ async fn until_stopped(
     let recovered = recovered
         .map(|found| format!("{}; the former store is kept as {}", found.reason, found.set_aside));
     let notifier = Rc::new(RefCell::new(Notifier::from_environment()));
-    let kept = Kept { clock, store, metrics, status, unwritten, beats, notifier, recovered };
+    let kept = Kept { clock, store, metrics, status, beats, notifier, recovered };
     let mut lives = Lives { config, kept, desk, stop, hung_up };
     let result = lives.live(asked, reload).await;
     // The last owner closes the store in order.

@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use leeward_core::{
-    cycle::{AppEvent, HoldReason, Phase, RevisionRecord},
+    cycle::{AppEvent, HoldReason, Phase},
     model::AppName,
 };
 use leeward_wire::control::{Request, Response};
@@ -16,10 +16,7 @@ use super::{
     managed::Inventory,
     reconciler::Reconciler,
 };
-use crate::{
-    edge::Cluster,
-    store::{Batch, Store, StoreError},
-};
+use crate::{edge::Cluster, store::Batch};
 
 /// Lines of history in one answer.
 pub const HISTORY: usize = 200;
@@ -31,13 +28,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn answer(&mut self, request: Request, to: oneshot::Sender<Response>) {
         let response = match request {
             Request::Diff { app } => return self.diff(app.as_ref(), to),
-            Request::Status => Response::Status { document: Box::new(self.document()) },
-            Request::History { app } => {
-                let unwritten = self.journal.unwritten();
-                match history(&self.outside.store, app.as_deref(), &unwritten) {
-                    Ok(revisions) => Response::History { revisions },
-                    Err(error) => refused(&error.to_string(), None),
-                }
+            Request::Status | Request::History { .. } => {
+                refused("what was published and what is stored is answered by the desk", None)
             }
             Request::Sync => {
                 self.ask_poll(false);
@@ -52,8 +44,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
             },
             Request::Approve { app } => self.approve(&app),
         };
-        // Whoever asks for the status next must see what this request changed.
-        self.publish();
         self.journal.answer(response, to);
     }
 
@@ -166,23 +156,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn cannot_compare(&self, message: &str) -> Response {
         refused(&self.variables.mask(message), Some("`leeward why` says what blocks"))
     }
-}
-
-/// Returns the history of one app, or of all, newest first: what is on disk, after
-/// what is on its way there.
-pub fn history(
-    store: &Store,
-    app: Option<&str>,
-    unwritten: &[RevisionRecord],
-) -> Result<Vec<RevisionRecord>, StoreError> {
-    let written = store.revisions(app, HISTORY)?;
-    let is_asked_for = |one: &&RevisionRecord| app.is_none_or(|app| one.app == app);
-    // What was written a moment ago may be in both.
-    let ahead = unwritten.iter().filter(is_asked_for).filter(|one| !written.contains(one));
-    let mut all: Vec<RevisionRecord> = ahead.cloned().collect();
-    all.extend(written);
-    all.truncate(HISTORY);
-    Ok(all)
 }
 
 fn refused(message: &str, hint: Option<&str>) -> Response {

@@ -75,8 +75,6 @@ pub(super) struct Journal {
     written: u64,
     /// The write under way, and the ticket up to which it goes.
     under_way: Option<(u64, LocalBoxFuture<'static, Written>)>,
-    /// Lines of history in the write under way.
-    on_their_way: Vec<RevisionRecord>,
     /// Why the last write failed, and when it is tried again.
     fault: Option<(String, Uptime)>,
     /// Reports that were given up because the disk took none for too long.
@@ -113,7 +111,6 @@ impl Journal {
             recorded: 0,
             written: 0,
             under_way: None,
-            on_their_way: Vec::new(),
             fault: None,
             lost: 0,
             answers: Vec::new(),
@@ -174,6 +171,11 @@ impl Journal {
         self.waiting.revisions.drain(..surplus);
     }
 
+    /// The ticket of the newest record.
+    pub(super) fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
     /// Whether everything up to a ticket is on disk.
     pub(super) fn is_written(&self, ticket: u64) -> bool {
         ticket <= self.written
@@ -198,19 +200,13 @@ impl Journal {
         self.fault.as_ref().map(|(_, at)| *at)
     }
 
-    /// Returns the lines of history that are not on disk yet, newest first.
-    pub(super) fn unwritten(&self) -> Vec<RevisionRecord> {
-        let all = self.on_their_way.iter().chain(&self.waiting.revisions);
-        all.rev().cloned().collect()
-    }
-
     /// Answers a person once everything that was recorded so far is on disk.
     pub(super) fn answer(&mut self, response: Response, to: oneshot::Sender<Response>) {
         self.answers.push((self.recorded, response, to));
-        self.settle_answers();
     }
 
-    fn settle_answers(&mut self) {
+    /// Sends the answers that are due; called once what they are about is published.
+    pub(super) fn settle_answers(&mut self) {
         let fault = self.fault();
         for (ticket, response, to) in mem::take(&mut self.answers) {
             // Whoever asked may have gone away; what was asked is done all the same.
@@ -233,7 +229,6 @@ impl Journal {
             return;
         }
         let batch = self.waiting.take();
-        self.on_their_way.clone_from(&batch.revisions);
         let (store, offload) = (Arc::clone(&self.store), self.offload.clone());
         let write = async move {
             let kept = batch.clone();
@@ -260,7 +255,6 @@ impl Journal {
     /// that are on disk from now on.
     pub(super) fn take_in(&mut self, written: Written) -> Vec<Event> {
         let Some((ticket, _)) = self.under_way.take() else { return Vec::new() };
-        self.on_their_way.clear();
         let events = match written.result {
             Ok(()) => {
                 if let Some((_, _)) = self.fault.take() {
@@ -278,7 +272,6 @@ impl Journal {
                 Vec::new()
             }
         };
-        self.settle_answers();
         self.write();
         events
     }
@@ -396,6 +389,7 @@ mod tests {
         journal.answer(Response::Done { message: "paused".to_owned() }, answer);
         let written = journal.written().await;
         assert!(journal.take_in(written).is_empty() && journal.fault().is_some());
+        journal.settle_answers();
         assert!(matches!(answered.try_recv(), Ok(Response::Refused { .. })));
         journal.record(events(&journal, &[2]));
         disk.set_read_only(false);

@@ -36,6 +36,6 @@ mod turn;
 mod variables;
 
 pub use budget::IN_FLIGHT;
-pub use commands::{HISTORY, history};
+pub use commands::HISTORY;
 pub use poller::{Ask, Elsewhere, PollOutcome, Poller};
 pub use reconciler::{Beat, Channels, Hooks, Reconciler, Settings, Start};

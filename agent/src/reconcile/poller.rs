@@ -4,11 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use leeward_core::{
+    apps::{AppDefaults, apps},
     cycle::{SourceRecord, next_poll},
     model::{AppSpec, FetchFailure, Fetched, GitId, LinkStep},
-    render::{
-        AppDefaults, Boundary, Files as _, Outside, TreeFiles, apps, outside, path::join, subtree,
-    },
+    render::{Boundary, Files as _, Outside, TreeFiles, outside, path::join, subtree},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;

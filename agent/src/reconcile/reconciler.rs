@@ -12,7 +12,7 @@ use std::{
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use leeward_core::{
-    cycle::{App, AppEvent, Effect, Now, RevisionRecord, step},
+    cycle::{App, AppEvent, AppRecord, Effect, Now, Phase, step},
     model::{AppName, KindVersion, Seen, StatusDocument, Uptime},
     report::{Delivery, Event, EventData},
 };
@@ -82,8 +82,6 @@ pub struct Channels {
     pub ask_poll: watch::Sender<Ask>,
     /// The newest status, for whoever serves it.
     pub status: watch::Sender<Option<Arc<StatusDocument>>>,
-    /// Lines of history that are not on disk yet, newest first.
-    pub unwritten: watch::Sender<Arc<Vec<RevisionRecord>>>,
     /// How the reporter fares.
     pub delivery: watch::Receiver<Delivery>,
     pub shutdown: CancellationToken,
@@ -220,6 +218,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let mut next = self.round();
         loop {
             self.publish();
+            // Whoever is answered and asks for the status next sees what was changed.
+            self.journal.settle_answers();
             let wake = self.wait(next).await;
             if matches!(wake, Wake::Shutdown) {
                 break;
@@ -234,6 +234,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     async fn wait(&mut self, next: Uptime) -> Wake {
         let now = self.clock.uptime();
         let next = if self.published.is_stale() { next.min(now + STATE_EVERY) } else { next };
+        let next = self.published.shown_by().map_or(next, |shown| next.min(shown));
         let next = self.journal.retry_at().map_or(next, |retry| next.min(retry));
         let sleep = (next - now).min(LONGEST_SLEEP);
         let channels = &mut self.channels;
@@ -351,7 +352,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         managed.app = app;
         if managed.app.record.phase != before.phase {
             let (from, to) = (before.phase.name(), managed.app.record.phase.name());
-            tracing::info!(app = %name, from, to, "App {name} went from {from} to {to}.");
+            let reason = reason(&managed.app.record);
+            tracing::info!(app = %name, from, to, reason, "The app moved on.");
             managed.entered_phase(now.uptime);
         }
         self.record(batch);
@@ -392,5 +394,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
             self.outside.cluster.watch(kinds.clone());
             self.watched = kinds;
         }
+    }
+}
+
+/// Returns why an app came into its phase; `None` where the phase itself says it.
+fn reason(record: &AppRecord) -> Option<&str> {
+    match &record.phase {
+        Phase::Held { hold, .. } => Some(&hold.detail),
+        Phase::RollingBack { .. } | Phase::Failed { .. } => {
+            record.bad.last().map(|bad| bad.reason.as_str())
+        }
+        _ => None,
     }
 }

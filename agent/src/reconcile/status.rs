@@ -19,6 +19,9 @@ use crate::{
 /// busy minute is told in thirty pictures at most.
 pub(super) const STATE_EVERY: Duration = Duration::from_secs(2);
 
+/// A status that waits for the disk is shown after this all the same.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
+
 /// The state as it was recorded last for the receiver.
 #[derive(Debug, Default)]
 pub(super) struct Published {
@@ -26,9 +29,16 @@ pub(super) struct Published {
     recorded: Option<(Digest, Uptime)>,
     /// The state changed since then.
     stale: bool,
+    /// A document that is shown once its ticket is on disk, and since when it waits.
+    waiting: Option<(Uptime, u64, Arc<StatusDocument>)>,
 }
 
 impl Published {
+    /// When a document is shown whatever the disk does.
+    pub(super) fn shown_by(&self) -> Option<Uptime> {
+        self.waiting.as_ref().map(|(since, ..)| *since + SHOWN_WITHIN)
+    }
+
     /// Whether a newer state waits to be recorded.
     pub(super) fn is_stale(&self) -> bool {
         self.stale
@@ -72,14 +82,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
     /// Hands the newest status to whoever serves it, and puts it into the
     /// outbox when something in it changed that matters far away.
     pub(super) fn publish(&mut self) {
-        let unwritten = self.journal.unwritten();
-        self.channels.unwritten.send_if_modified(|known| {
-            let changed = **known != unwritten;
-            if changed {
-                *known = Arc::new(unwritten);
-            }
-            changed
-        });
         let document = self.document();
         self.measure(&document);
         let digest = digest(&document);
@@ -97,7 +99,28 @@ impl<C: Cluster + 'static> Reconciler<C> {
             self.published.stale = false;
             self.hooks.reported.send_modify(|count| *count += 1);
         }
-        self.channels.status.send_replace(Some(Arc::new(document)));
+        self.show(document);
+    }
+
+    /// Shows a document once everything in it is on disk: what somebody has seen
+    /// is true after a power cut, too. A disk that is slow is waited for only so long.
+    fn show(&mut self, document: StatusDocument) {
+        let now = self.clock.uptime();
+        let (ticket, document) = (self.journal.recorded(), Arc::new(document));
+        let is_late = |since: Uptime| since + SHOWN_WITHIN <= now;
+        let shown = &mut self.published;
+        let is_due = self.journal.is_written(ticket) || self.journal.fault().is_some();
+        if is_due || shown.waiting.as_ref().is_some_and(|(since, ..)| is_late(*since)) {
+            shown.waiting = None;
+            self.channels.status.send_replace(Some(document));
+            return;
+        }
+        if let Some((_, _, earlier)) =
+            shown.waiting.take_if(|(_, ticket, _)| self.journal.is_written(*ticket))
+        {
+            self.channels.status.send_replace(Some(earlier));
+        }
+        shown.waiting.get_or_insert((now, ticket, document));
     }
 
     fn measure(&self, document: &StatusDocument) {

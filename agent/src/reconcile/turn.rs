@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use leeward_core::{
     cycle::{App, AppEvent, ApplyStep, Applying, Phase, Work, due, is_well, next_work},
+    gate::{Hold, dependency},
     health::watches_health,
     model::{AppName, InventoryEntry, ObjectKey, Revision, Uptime},
     plan::{desired::fault_of, order::Plan},
@@ -76,7 +77,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let drifted = !managed.view.drifted.is_empty();
         let (look, heal) = (managed.next_look(), managed.view.next_heal());
         let app = &self.apps[name].app;
-        match next_work(app, self.unready(app).as_ref(), drifted, &now) {
+        let holds: Vec<Hold> = dependency(self.unready(app).as_ref()).into_iter().collect();
+        match next_work(app, &holds, drifted, &now) {
             Work::Wait(due) => Turn::Until([due, look, heal].into_iter().flatten().min()),
             Work::Know(event) => {
                 self.take(name, event, Batch::default());

@@ -165,7 +165,6 @@ fn agent(
             requests,
             ask_poll,
             status,
-            unwritten: watch::channel(Arc::default()).0,
             delivery: watch::channel(leeward_core::report::Delivery::default()).1,
             shutdown,
         },

@@ -10,11 +10,11 @@ use super::{
     view::{Awaited, View},
 };
 use crate::{
+    gate::is_protected,
     health::{Verdict, watches_health},
     model::{InventoryEntry, ObjectFault, ObjectKey, Uptime},
     plan::{
         desired::Desired,
-        guard::is_protected,
         order::{Apply, Plan, Stage, StageName},
     },
 };

@@ -20,15 +20,14 @@ mod tests;
 
 pub use leeward_wire::{RevisionRecord, RevisionVerdict};
 
+pub use crate::gate::{Hold, HoldReason};
 pub use app::{App, AppHealth, Now};
 pub use apply::{
     ApplyStep, Applying, FOUNDATION_POLL, Gate, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE, gate,
 };
 pub use heal::{Drift, Drifted, Remedy, judge, remedy};
 pub use poll::{PollPlan, next_poll};
-pub use record::{
-    AppRecord, BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase, SourceRecord,
-};
+pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
 pub use view::{Awaited, Progress, View, is_well};
 pub use work::{Work, next_work};

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppSpec, ContentId, Digest, GitId, ObjectFault, Revision};
+use crate::{
+    gate::Hold,
+    model::{AppSpec, ContentId, Digest, GitId, ObjectFault, Revision},
+};
 
 /// How many bad revisions an app remembers: as many as `status` shows.
 pub const MAX_BAD: usize = 10;
@@ -144,35 +147,6 @@ impl Phase {
             Self::Failed { .. } => "failed",
         }
     }
-}
-
-/// Why a revision waits, in the words of `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldReason {
-    /// An app that this one depends on is not good yet.
-    Dependency,
-    /// The plan would delete more than the guard lets through.
-    PruneGuard,
-}
-
-impl HoldReason {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dependency => "dependency",
-            Self::PruneGuard => "prune_guard",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    pub reason: HoldReason,
-    /// One line for people.
-    pub detail: String,
-    /// The set of objects that would be deleted, when that is what a person is asked about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

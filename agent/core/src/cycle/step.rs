@@ -8,9 +8,10 @@ use leeward_wire::{
 
 use super::{
     app::{App, AppHealth, Now},
-    record::{BadRecord, GoodRecord, Hold, HoldReason, MAX_BAD, Pause, Phase},
+    record::{BadRecord, GoodRecord, MAX_BAD, Pause, Phase},
 };
 use crate::{
+    gate::{Hold, HoldReason},
     model::{AppSpec, Backoff, HealthName, ObjectFault, Revision, Uptime},
     report::{Event, EventData},
 };

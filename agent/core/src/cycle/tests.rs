@@ -168,12 +168,14 @@ fn a_pause_never_lasts_longer_than_was_asked_however_the_clock_jumps() {
 fn an_app_waits_for_what_it_depends_on() {
     let (app, _) = story(good(1), vec![(100, offer(2))]);
     let db = "db".to_owned();
-    let Work::Know(event) = next_work(&app, Some(&db), false, &at(100)) else {
+    let Work::Know(event) =
+        next_work(&app, &[crate::gate::dependency(Some(&db)).unwrap()], false, &at(100))
+    else {
         unreachable!("a dependency that is not ready holds the app")
     };
     let (app, reports) = story(app, vec![(100, event)]);
     assert_eq!(reports, ["dev.leeward.app.held.v1"]);
-    assert_eq!(next_work(&app, None, false, &at(101)), Work::Know(AppEvent::Released));
+    assert_eq!(next_work(&app, &[], false, &at(101)), Work::Know(AppEvent::Released));
 }
 
 fn any_event() -> impl Strategy<Value = AppEvent> {
@@ -233,7 +235,7 @@ proptest! {
             (app, _) = step(app, event, &at(uptime));
         }
         for _ in 0..20 {
-            match next_work(&app, None, false, &at(uptime)) {
+            match next_work(&app, &[], false, &at(uptime)) {
                 Work::Wait(Some(due)) => {
                     uptime = uptime.max(due.0.as_secs() + 1);
                     (app, _) = step(app, AppEvent::Tick, &at(uptime));

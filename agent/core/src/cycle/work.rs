@@ -2,10 +2,10 @@
 
 use super::{
     app::{App, Now},
-    record::{Hold, HoldReason, Phase},
+    record::Phase,
     step::{AppEvent, due},
 };
-use crate::model::{AppName, Uptime};
+use crate::{gate::Hold, model::Uptime};
 
 /// The next piece of work of one app. At most one at a time, so that a power
 /// cut resumes at the same piece.
@@ -26,9 +26,9 @@ pub enum Work {
 
 /// Decides what to do for an app.
 ///
-/// `unready` names the first app that this one depends on and that is not good
-/// at what Git wants; `drifted` says whether any object differs.
-pub fn next_work(app: &App, unready: Option<&AppName>, drifted: bool, now: &Now) -> Work {
+/// `holds` are what keeps a candidate from being examined now, the most
+/// important first; `drifted` says whether any object differs.
+pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
     if app.pause_until.is_some_and(|until| until <= now.uptime) {
         return Work::Know(AppEvent::Tick);
     }
@@ -39,28 +39,20 @@ pub fn next_work(app: &App, unready: Option<&AppName>, drifted: bool, now: &Now)
         return Work::Wait(due(app, now));
     }
     // What goes away needs nothing of the others.
-    let unready = unready.filter(|_| !app.record.removed);
+    let first = holds.first().filter(|_| !app.record.removed);
     match &app.record.phase {
-        Phase::Preflight { .. } => match unready {
+        Phase::Preflight { .. } => match first {
             None => Work::Preflight,
-            Some(name) => Work::Know(AppEvent::Held(waits_for(name))),
+            Some(hold) => Work::Know(AppEvent::Held(hold.clone())),
         },
-        Phase::Held { hold, .. } if hold.reason == HoldReason::Dependency => match unready {
+        Phase::Held { hold, .. } if !hold.reason.needs_a_person() => match first {
             None => Work::Know(AppEvent::Released),
-            Some(name) if *hold != waits_for(name) => Work::Know(AppEvent::Held(waits_for(name))),
+            Some(first) if first != hold => Work::Know(AppEvent::Held(first.clone())),
             Some(_) => Work::Wait(due(app, now)),
         },
         Phase::Applying { .. } | Phase::RollingBack { .. } => Work::Apply,
         // While a plan waits for a person, what runs is still looked after.
         Phase::Good | Phase::Probation { .. } | Phase::Held { .. } if drifted => Work::Heal,
         _ => Work::Wait(due(app, now)),
-    }
-}
-
-fn waits_for(name: &AppName) -> Hold {
-    Hold {
-        reason: HoldReason::Dependency,
-        detail: format!("waits for app {name} to be good"),
-        set: None,
     }
 }

@@ -1,10 +1,13 @@
-//! What `leeward.yaml` says of an app (contract §2).
+//! What `leeward.yaml` says of an app.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{AppName, VariableSource};
+
+/// The file that names the apps, at the root of the source's path.
+pub const APPS_FILE: &str = "leeward.yaml";
 
 /// What to do about drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

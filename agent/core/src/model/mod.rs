@@ -12,7 +12,7 @@ mod time;
 mod variable_source;
 mod variables;
 
-pub use app::{AppSpec, Heal, IgnoreRule, PruneGuard};
+pub use app::{APPS_FILE, AppSpec, Heal, IgnoreRule, PruneGuard};
 pub use backoff::Backoff;
 pub use cluster::{Applied, ClusterFault, InventoryEntry, KindVersion, Seen, Sighting};
 pub use id::{Digest, Reach, Revision};

@@ -259,7 +259,7 @@ fn hook(body: &Value) -> Result<Option<Hook>, String> {
 }
 
 /// CRDs and Namespaces: what other objects live in.
-pub(super) fn is_foundation(key: &ObjectKey) -> bool {
+pub fn is_foundation(key: &ObjectKey) -> bool {
     key.is("", "Namespace") || key.is("apiextensions.k8s.io", "CustomResourceDefinition")
 }
 

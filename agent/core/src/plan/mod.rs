@@ -9,7 +9,6 @@ pub mod desired;
 pub mod drift;
 pub mod fields;
 pub mod fight;
-pub mod guard;
 pub mod ignore;
 pub mod marks;
 pub mod normalise;

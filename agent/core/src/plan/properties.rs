@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    desired::tests::prepared, drift, guard, ignore, marks, order, ownership, pointer::Pointer,
-    release, stamp,
+    desired::tests::prepared, drift, ignore, marks, order, ownership, pointer::Pointer, release,
+    stamp,
 };
-use crate::model::{IgnoreRule, InventoryEntry, Manifest, ObjectKey, Origin, PruneGuard};
+use crate::model::{IgnoreRule, InventoryEntry, Manifest, ObjectKey, Origin};
 
 type Inventory = BTreeMap<ObjectKey, InventoryEntry>;
 
@@ -153,25 +153,6 @@ proptest! {
         let first = steps(&all);
         all.reverse();
         prop_assert_eq!(steps(&all), first);
-    }
-
-    #[test]
-    fn what_passes_the_guard_never_exceeds_it(
-        gone in revision(),
-        more in 0..60_usize,
-        max_objects in 0..10_u32,
-        max_share in 0.0..1.0_f64,
-    ) {
-        let prunes: Vec<ObjectKey> = gone.into_iter().map(|manifest| manifest.key).collect();
-        let total = prunes.len() + more;
-        let limits = PruneGuard { max_objects, max_share };
-        if guard::guard(&prunes, total, &limits, false, &BTreeSet::new()).is_ok() {
-            let few = prunes.len() <= usize::try_from(max_objects).unwrap();
-            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            let small = prunes.len() as f64 <= max_share * total as f64 + 1e-9;
-            prop_assert!(few || small);
-            prop_assert!(!prunes.iter().any(guard::is_protected));
-        }
     }
 
     #[test]

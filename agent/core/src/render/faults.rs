@@ -11,9 +11,9 @@ const TEXT_MAX: usize = 500;
 
 /// Where a fault is: a file as people call it, and a position in it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'f> {
-    pub(super) file: &'f str,
-    pub(super) mark: Mark,
+pub(crate) struct Place<'f> {
+    pub(crate) file: &'f str,
+    pub(crate) mark: Mark,
 }
 
 impl std::fmt::Display for Place<'_> {
@@ -23,7 +23,7 @@ impl std::fmt::Display for Place<'_> {
 }
 
 #[derive(Debug)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     list: Vec<ObjectFault>,
     limit: usize,
     /// How many did not fit into the list.
@@ -32,11 +32,11 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { list: Vec::new(), limit, more: 0, missing: false }
     }
 
-    pub(super) fn push(&mut self, mut fault: ObjectFault) {
+    pub(crate) fn push(&mut self, mut fault: ObjectFault) {
         if self.list.len() < self.limit {
             let texts = [fault.object.as_mut(), fault.origin.as_mut(), Some(&mut fault.message)];
             texts.into_iter().flatten().for_each(shorten);
@@ -46,7 +46,7 @@ impl Faults {
         }
     }
 
-    pub(super) fn at(&mut self, place: Place<'_>, message: impl Into<String>) {
+    pub(crate) fn at(&mut self, place: Place<'_>, message: impl Into<String>) {
         self.push(ObjectFault {
             object: None,
             origin: Some(place.to_string()),
@@ -55,27 +55,27 @@ impl Faults {
     }
 
     /// About a whole file or folder.
-    pub(super) fn file(&mut self, file: &str, message: impl Into<String>) {
+    pub(crate) fn file(&mut self, file: &str, message: impl Into<String>) {
         let origin = (!file.is_empty()).then(|| file.to_owned());
         self.push(ObjectFault { object: None, origin, message: message.into() });
     }
 
     /// Whether a fetch may bring what was not there.
-    pub(super) fn missing(&mut self, missing: bool) {
+    pub(crate) fn missing(&mut self, missing: bool) {
         self.missing |= missing;
     }
 
-    pub(super) fn unreadable(&mut self, shown: &str, error: &FileError) {
+    pub(crate) fn unreadable(&mut self, shown: &str, error: &FileError) {
         self.missing |= error.missing;
         self.file(shown, format!("cannot be read: {}", error.message));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty() && self.more == 0
     }
 
     /// `value`, unless a fault was found.
-    pub(super) fn or<T>(mut self, value: T) -> Result<T, RenderError> {
+    pub(crate) fn or<T>(mut self, value: T) -> Result<T, RenderError> {
         if self.is_empty() {
             return Ok(value);
         }
@@ -98,7 +98,7 @@ fn shorten(text: &mut String) {
 }
 
 /// One line: the first fault, and how many there are beside it.
-pub(super) fn summary(faults: &[ObjectFault]) -> String {
+pub(crate) fn summary(faults: &[ObjectFault]) -> String {
     match faults {
         [] => "no fault is listed".to_owned(),
         [only] => only.to_string(),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use leeward_yaml::{self as yaml, Content, Dialect, Documents, Node};
 
 use super::{
-    APPS_FILE, FileContent, Files, RenderError, Rendered,
+    FileContent, Files, RenderError, Rendered,
     faults::{Faults, Place},
     kustomization::{self, Built},
     list::list_items,
@@ -19,7 +19,9 @@ use super::{
     select::{Selected, ignore_rules, select},
     substitute::{SecretValues, Values, substitute_with},
 };
-use crate::model::{Digest, Kind, Manifest, ObjectFault, ObjectKey, Origin, format_size};
+use crate::model::{
+    APPS_FILE, Digest, Kind, Manifest, ObjectFault, ObjectKey, Origin, format_size,
+};
 
 /// How deep lists may lie in lists. `kubectl get -o yaml` makes one level.
 const LIST_DEPTH_MAX: usize = 4;

@@ -17,7 +17,7 @@ const PATTERNS_MAX: usize = 1_000;
 
 /// The ignore files of a folder, by the directory that they lie in.
 #[derive(Default)]
-pub(super) struct IgnoreRules {
+pub(crate) struct IgnoreRules {
     by_directory: BTreeMap<String, Gitignore>,
     /// Directories that have been asked about, with the answer.
     known: BTreeMap<String, bool>,
@@ -54,7 +54,7 @@ impl IgnoreRules {
     }
 
     /// Whether a file, or a directory that it lies in, is ignored.
-    pub(super) fn ignores(&mut self, path: &str) -> bool {
+    pub(crate) fn ignores(&mut self, path: &str) -> bool {
         if self.by_directory.is_empty() {
             return false;
         }

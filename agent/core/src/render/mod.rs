@@ -1,29 +1,27 @@
 //! Files in, manifests out; pure, and within budgets.
 //!
-//! [`apps`] reads `leeward.yaml`, [`folder`] renders the folder of one app, plain
+//! [`folder`] renders the folder of one app, plain
 //! or with kustomizations, [`substitute`] puts variables into it, [`Decrypted`]
 //! opens its encrypted files. All
 //! read through [`Files`], name every fault with its place, and refuse rather
 //! than guess: what is rendered here is what will exist.
 
-mod apps;
 mod boundary;
-mod faults;
+pub(crate) mod faults;
 mod folder;
 mod ignore;
 mod kustomization;
 mod list;
-mod object;
+pub(crate) mod object;
 mod outside;
 pub mod path;
 mod sealed;
-mod select;
+pub(crate) mod select;
 pub mod substitute;
 mod tree;
 
 use std::collections::BTreeMap;
 
-pub use apps::{APPS_FILE, AppDefaults, app_name, apps};
 pub use boundary::Boundary;
 pub use folder::{Limits, Request, folder};
 pub use leeward_kustomize::Found;

@@ -20,10 +20,10 @@ const NAME_BYTES_MAX: usize = 253;
 const DIALECT: Dialect = Dialect::Kubernetes;
 
 /// Something that is wrong with an object, and where.
-pub(super) type Fault = (Mark, String);
+pub(crate) type Fault = (Mark, String);
 
 /// What is wrong with the frame of an object: kind, names, labels.
-pub(super) fn faults(object: &Node) -> Vec<Fault> {
+pub(crate) fn faults(object: &Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     type_faults(object, &mut faults);
     if let Some(sops) = object.get("sops").filter(|sops| sops.get("mac").is_some()) {
@@ -62,7 +62,7 @@ pub(super) fn faults(object: &Node) -> Vec<Fault> {
 /// - Empty `labels`, `annotations` and `namespace` go, as null means absent.
 /// - A Secret's `stringData` becomes `data`, which is what the API server
 ///   stores: drift is then seen in one place only.
-pub(super) fn normalised(mut body: Value) -> Value {
+pub(crate) fn normalised(mut body: Value) -> Value {
     let is_secret = body["kind"] == "Secret" && body["apiVersion"] == "v1";
     let Some(object) = body.as_object_mut() else { return body };
     if object.get("status").is_some_and(|status| status.is_object() || status.is_null()) {
@@ -147,7 +147,7 @@ fn is_path_segment(name: &str) -> bool {
 }
 
 /// A DNS label (RFC 1123): the name of a namespace, or of an app.
-pub(super) fn is_dns_label(name: &str) -> bool {
+pub(crate) fn is_dns_label(name: &str) -> bool {
     let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.len() <= 63
         && name.bytes().next().is_some_and(is_alphanumeric)
@@ -185,7 +185,7 @@ fn not_texts<'n>(node: &'n Node, path: &str) -> Vec<(String, &'n Node)> {
 }
 
 /// `metadata.name must be a string, found the number 7: quote it`.
-pub(super) fn must_be(path: &str, wanted: &str, found: &Node) -> String {
+pub(crate) fn must_be(path: &str, wanted: &str, found: &Node) -> String {
     let hint = match &found.content {
         Content::Scalar(_) if wanted == "a string" && !found.is_null(DIALECT) => ": quote it",
         _ => "",

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use leeward_kustomize::FILE_NAMES;
 use leeward_yaml::Mark;
 
+use crate::model::APPS_FILE;
+
 use super::{
-    APPS_FILE, Files,
+    Files,
     faults::{Faults, Place},
     ignore::IgnoreRules,
 };
@@ -15,7 +17,7 @@ use super::{
 pub const IGNORE_FILE: &str = ".leewardignore";
 
 /// Reads the ignore files of a folder.
-pub(super) fn ignore_rules(
+pub(crate) fn ignore_rules(
     files: &dyn Files,
     paths: &[String],
     faults: &mut Faults,
@@ -41,14 +43,14 @@ pub(super) fn ignore_rules(
 }
 
 /// The part of a folder that is rendered.
-pub(super) struct Selected<'p> {
+pub(crate) struct Selected<'p> {
     /// Files that are read as they are.
-    pub(super) manifests: Vec<&'p str>,
+    pub(crate) manifests: Vec<&'p str>,
     /// Folders that are built. None lies below another.
-    pub(super) kustomizations: Vec<&'p str>,
+    pub(crate) kustomizations: Vec<&'p str>,
 }
 
-pub(super) fn select<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Selected<'p> {
+pub(crate) fn select<'p>(paths: &'p [String], rules: &mut IgnoreRules) -> Selected<'p> {
     let visible: Vec<&str> = paths
         .iter()
         .map(String::as_str)
@@ -80,6 +82,6 @@ fn is_within(path: &str, directories: &BTreeSet<&str>) -> bool {
 }
 
 /// Returns whether the name of the file, or of a directory above it, begins with a dot.
-pub(super) fn is_hidden(path: &str) -> bool {
+pub(crate) fn is_hidden(path: &str) -> bool {
     path.split('/').any(|segment| segment.starts_with('.'))
 }

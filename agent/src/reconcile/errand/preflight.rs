@@ -8,14 +8,14 @@ use std::{
 
 use futures::StreamExt as _;
 use leeward_core::{
-    cycle::{AppEvent, Hold, HoldReason},
+    cycle::AppEvent,
+    gate::{Hold, guard, is_protected},
     model::{
         APP_LABEL, AppSpec, ClusterFault, Digest, InventoryEntry, KindVersion, ObjectFault,
         ObjectKey, Revision, owned_digest,
     },
     plan::{
         desired::{Desired, Prepared, kind_version},
-        guard::{guard, is_protected},
         marks::prune_confirmed,
         order::{Apply, Plan, PlanInput, plan},
         release::release,
@@ -162,12 +162,8 @@ async fn guarded<C: Cluster>(
         }
     }
     let empty = desired.objects.is_empty();
-    let held = guard(&plan.prunes, inventory.len(), &spec.prune, empty, &confirmed).err();
-    Ok(held.map(|hold| Hold {
-        reason: HoldReason::PruneGuard,
-        detail: hold.detail,
-        set: Some(leeward_core::plan::guard::set_digest(&hold.objects)),
-    }))
+    let total = inventory.len();
+    Ok(guard(&plan.prunes, total, &spec.prune, empty, &confirmed).err())
 }
 
 /// Dry-runs objects; all errors are collected. What cannot be judged before its

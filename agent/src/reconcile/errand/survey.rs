@@ -7,13 +7,14 @@ use std::{
 };
 
 use leeward_core::{
+    apps::{AppDefaults, apps},
     cycle::SourceRecord,
     model::{
         AppSpec, ClusterFault, ContentId, Digest, GitId, ObjectFault, ObjectKey, PruneGuard, Reach,
         Revision, VariableSource, Variables,
     },
     render::{
-        AppDefaults, Outside as OutsideFolder, TreeFiles, apps,
+        Outside as OutsideFolder, TreeFiles,
         path::below,
         substitute::{Given, Taken, taken},
         subtree,

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use leeward_core::{
     cycle::AppEvent,
+    gate::is_protected,
     model::{ClusterFault, ObjectFault, ObjectKey},
-    plan::{
-        desired::{Desired, Prepared, fault_of},
-        guard::is_protected,
-    },
+    plan::desired::{Desired, Prepared, fault_of},
 };
 
 /// Faults that a report names; all are counted.

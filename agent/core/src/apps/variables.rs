@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use leeward_yaml::{Content, Node};
 
-use super::{super::object::is_dns_label, reader::Reader};
-use crate::model::{VALUE_BYTES_MAX, VARIABLES_MAX, VariableKind, VariableSource, Variables};
+use super::reader::Reader;
+use crate::{
+    model::{VALUE_BYTES_MAX, VARIABLES_MAX, VariableKind, VariableSource, Variables},
+    render::object::is_dns_label,
+};
 
 /// Flux's key for variables out of the cluster.
 pub(super) const FROM: &str = "substituteFrom";

@@ -1,7 +1,7 @@
 //! `leeward.yaml`: which folders are apps, and how each wants to be treated.
 //!
 //! Read strictly: an unknown key is a slip of the pen that would otherwise
-//! change what a whole fleet does. The schema is in contract §2.
+//! change what a whole fleet does.
 
 mod order;
 mod reader;
@@ -13,18 +13,16 @@ use leeward_yaml::{Content, Dialect, Documents, Mark, Node};
 
 use reader::Reader;
 
-use super::{
-    Files, RenderError,
-    faults::Faults,
-    folder::Limits,
-    object::is_dns_label,
-    path::below,
-    select::{ignore_rules, is_hidden},
+use crate::{
+    model::{APPS_FILE, AppName, AppSpec, Heal, IgnoreRule, PruneGuard},
+    render::{
+        Files, Limits, RenderError,
+        faults::Faults,
+        object::is_dns_label,
+        path::below,
+        select::{ignore_rules, is_hidden},
+    },
 };
-use crate::model::{AppName, AppSpec, Heal, IgnoreRule, PruneGuard};
-
-/// Lies at the root of the source's path.
-pub const APPS_FILE: &str = "leeward.yaml";
 
 /// Apps of one cluster; more than a screen or two of them cannot be watched by anyone.
 const APPS_MAX: usize = 500;

@@ -3,22 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
-use super::marks::is_foundation;
-use crate::model::{Digest, ObjectKey, PruneGuard};
+use super::{Hold, HoldReason};
+use crate::{
+    model::{Digest, ObjectKey, PruneGuard},
+    plan::marks::is_foundation,
+};
 
 /// Objects that a sentence names before it says how many more there are.
 const NAMED_OBJECTS: usize = 3;
-
-/// A plan that waits for confirmation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// One line for people: counts and the first objects.
-    pub detail: String,
-    /// Everything that the plan would delete; an approval is for exactly this set.
-    pub objects: Vec<ObjectKey>,
-}
 
 /// Refuses a plan whose deletions need confirmation.
 ///
@@ -35,7 +27,8 @@ pub fn guard(
     if prunes.is_empty() {
         return Ok(());
     }
-    let hold = |detail| Err(Hold { detail, objects: prunes.to_vec() });
+    let set = Some(set_digest(prunes));
+    let hold = |detail| Err(Hold { reason: HoldReason::PruneGuard, detail, set });
     if empty_render {
         return hold(format!(
             "Git declares nothing any more, and the app has {total} objects: {}",
@@ -67,7 +60,7 @@ pub fn guard(
 }
 
 /// Returns the digest of a set of deletions, by which an approval knows it again.
-pub fn set_digest(objects: &[ObjectKey]) -> Digest {
+fn set_digest(objects: &[ObjectKey]) -> Digest {
     let mut names: Vec<String> = objects.iter().map(ToString::to_string).collect();
     names.sort_unstable();
     Digest::of(names.join("\n").as_bytes())
@@ -163,5 +156,37 @@ mod tests {
     fn a_share_that_is_not_a_number_holds() {
         let limits = PruneGuard { max_objects: 3, max_share: f64::NAN };
         assert!(guard(&maps(4), 100, &limits, false, &BTreeSet::new()).is_err());
+    }
+
+    #[test]
+    fn an_approval_knows_its_set_in_any_order_and_no_other() {
+        let (mut prunes, set) = (maps(9), |prunes: &[ObjectKey]| {
+            guard(prunes, 9, &LIMITS, false, &BTreeSet::new()).unwrap_err().set
+        });
+        let shown = set(&prunes);
+        prunes.reverse();
+        assert_eq!(set(&prunes), shown);
+        prunes.pop();
+        assert_ne!(set(&prunes), shown);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_passes_the_guard_never_exceeds_it(
+            gone in 0..40_usize,
+            more in 0..60_usize,
+            max_objects in 0..10_u32,
+            max_share in 0.0..1.0_f64,
+        ) {
+            let prunes = maps(gone);
+            let total = prunes.len() + more;
+            let limits = PruneGuard { max_objects, max_share };
+            if guard(&prunes, total, &limits, false, &BTreeSet::new()).is_ok() {
+                let few = prunes.len() <= usize::try_from(max_objects).unwrap();
+                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                let small = prunes.len() as f64 <= max_share * total as f64 + 1e-9;
+                proptest::prop_assert!(few || small);
+            }
+        }
     }
 }

@@ -1,0 +1,54 @@
+//! What keeps a candidate from being applied although nothing is wrong with it.
+//!
+//! One file a gate. Those that can be asked before the candidate was examined
+//! are given to [`crate::cycle::next_work`], the most important first; the prune
+//! guard needs the plan, so the preflight asks it.
+
+mod dependency;
+mod guard;
+
+pub use dependency::dependency;
+pub use guard::{guard, is_protected};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Digest;
+
+/// Why a revision waits, in the words of `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// An app that this one depends on is not good yet.
+    Dependency,
+    /// The plan would delete more than the guard lets through.
+    PruneGuard,
+}
+
+impl HoldReason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dependency => "dependency",
+            Self::PruneGuard => "prune_guard",
+        }
+    }
+
+    /// Whether only a person can lift it.
+    pub fn needs_a_person(self) -> bool {
+        match self {
+            Self::Dependency => false,
+            Self::PruneGuard => true,
+        }
+    }
+}
+
+/// A candidate that waits, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub reason: HoldReason,
+    /// One line for people.
+    pub detail: String,
+    /// The set of objects that would be deleted, when that is what a person is
+    /// asked about: an approval is for exactly this set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<Digest>,
+}
