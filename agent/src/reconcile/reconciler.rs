@@ -299,6 +299,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         tokio::pin!(until);
         let mut is_over = false;
         loop {
+            self.journal.settle_answers();
             let is_back = is_over || self.apps.values().all(|one| one.errand.is_none());
             if is_back && (self.journal.is_idle() || self.journal.fault().is_some()) {
                 return;

@@ -1,14 +1,17 @@
 //! One app's turn: what is to be done for it now, as far as that can be known
 //! without waiting. Either an errand is sent, or there is a time to look again.
 
-use std::{collections::BTreeSet, rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use leeward_core::{
     cycle::{App, AppEvent, ApplyStep, Applying, Phase, Work, due, is_well, next_work},
     gate::{Hold, dependency},
     health::watches_health,
     model::{AppName, InventoryEntry, ObjectKey, Revision, Uptime},
-    plan::{desired::fault_of, order::Plan},
+    plan::{
+        desired::{Desired, fault_of},
+        order::Plan,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -229,6 +232,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
             // The end of the write wakes the loop.
             return Turn::Until(None);
         }
+        self.take_step(name, step, desired)
+    }
+
+    fn take_step(&mut self, name: &AppName, step: ApplyStep, desired: Arc<Desired>) -> Turn {
+        let now = self.clock.uptime();
+        let managed = &self.apps[name];
         match step {
             ApplyStep::Wait(until) => Turn::Until(Some(until)),
             ApplyStep::Know(event) => {

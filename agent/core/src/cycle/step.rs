@@ -98,6 +98,7 @@ pub enum Effect {
 ///
 /// Total: an event that does not fit the phase (a late answer of an earlier
 /// one) is normal and changes nothing.
+#[expect(clippy::too_many_lines, reason = "one arm an event, read as a table")]
 pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
     let mut effects = Vec::new();
     match event {

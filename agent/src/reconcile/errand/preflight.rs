@@ -62,14 +62,14 @@ pub(in crate::reconcile) async fn preflight<C: Cluster>(
     means: &Means<'_, C>,
     candidate: Candidate,
 ) -> Preflighted {
-    let Candidate { recipe, desired, mut inventory, mut left_alone, approved } = candidate;
+    let Candidate { recipe, desired, inventory, left_alone, approved } = candidate;
     let (spec, revision) = (recipe.spec.clone(), recipe.revision.clone());
     let mut done = Preflighted {
         revision,
         desired: None,
         adopted: Inventory::new(),
         unproven: BTreeSet::new(),
-        left_alone: BTreeSet::new(),
+        left_alone,
         is_missing: false,
         event: AppEvent::Cleared,
     };
@@ -77,52 +77,51 @@ pub(in crate::reconcile) async fn preflight<C: Cluster>(
         Some(desired) => Ok(desired),
         None => prepare(means, recipe).await,
     };
-    let desired = match prepared {
-        Ok(desired) => desired,
+    let examined = match prepared {
+        Ok(desired) => {
+            done.desired = Some(Arc::clone(&desired));
+            examine(means, &spec, &desired, inventory, approved, &mut done).await
+        }
         Err(undesired) => {
             done.is_missing = matches!(undesired, super::Undesired::Missing);
-            done.event = match undesired.into_faults() {
+            Err(match undesired.into_faults() {
                 Ok(faults) => refused("the files cannot be used", faults),
                 Err(message) => AppEvent::Obstacle { message },
-            };
-            return done;
+            })
         }
     };
-    done.desired = Some(Arc::clone(&desired));
+    done.event = examined.unwrap_or_else(|event| event);
+    done
+}
+
+/// Examines a candidate that was prepared; an error is what keeps it from more.
+async fn examine<C: Cluster>(
+    means: &Means<'_, C>,
+    spec: &AppSpec,
+    desired: &Desired,
+    mut inventory: Inventory,
+    approved: Option<Digest>,
+    done: &mut Preflighted,
+) -> Result<AppEvent, AppEvent> {
     if inventory.is_empty() {
-        match adopt(means, &spec, &desired).await {
-            Ok(adopted) => inventory = adopted,
-            Err(message) => {
-                done.event = AppEvent::Obstacle { message };
-                return done;
-            }
-        }
+        let adopted = adopt(means, spec, desired).await;
+        inventory = adopted.map_err(|message| AppEvent::Obstacle { message })?;
         done.adopted.clone_from(&inventory);
     }
-    let planned = |left_alone: &BTreeSet<ObjectKey>| {
-        let drifted = BTreeSet::new();
-        plan(&PlanInput { desired: &desired, inventory: &inventory, drifted: &drifted, left_alone })
-    };
-    let first = planned(&left_alone);
-    match guarded(means, &spec, &inventory, &desired, &first).await {
-        Ok(Some(hold)) if approved.is_none() || approved != hold.set => {
-            done.event = AppEvent::Held(hold);
-            return done;
-        }
-        Ok(_) => {}
-        Err(event) => {
-            done.event = event;
-            return done;
-        }
+    let drifted = BTreeSet::new();
+    let (inventory, left_alone) = (&inventory, &done.left_alone);
+    let plan = plan(&PlanInput { desired, inventory, drifted: &drifted, left_alone });
+    if let Some(hold) = guarded(means, spec, inventory, desired, &plan).await?
+        && (approved.is_none() || approved != hold.set)
+    {
+        return Err(AppEvent::Held(hold));
     }
-    let changed: Vec<ObjectKey> = applies(&first).map(|apply| apply.key.clone()).collect();
+    let changed: Vec<ObjectKey> = applies(&plan).map(|apply| apply.key.clone()).collect();
     means.is_about(changed.len());
-    let mut verdicts = dry_run(means, &desired, &inventory, &changed).await;
-    left_alone.append(&mut verdicts.left_alone);
-    done.left_alone = left_alone;
+    let mut verdicts = dry_run(means, desired, inventory, &changed).await;
+    done.left_alone.append(&mut verdicts.left_alone);
     done.unproven = std::mem::take(&mut verdicts.unproven);
-    done.event = cleared(verdicts, &desired);
-    done
+    Ok(cleared(verdicts, desired))
 }
 
 /// Returns what the dry-run means for the candidate.
