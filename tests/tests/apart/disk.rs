@@ -1,8 +1,11 @@
-//! Trouble that the disk makes.
+//! Trouble that the disk makes, and whoever should read the log.
 
 use leeward_tests::scenario::objects::{config_map, text};
 
 use super::{Apart, preloaded};
+
+/// From SIGTERM to the end of the process, at worst.
+const STOP: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Every `fsync` takes four seconds, as on a worn SD card, once the file exists
 /// that `$SLOW_DISK` names.
@@ -60,4 +63,34 @@ async fn edits_are_healed_and_status_is_answered_while_every_fsync_takes_four_se
         status.apps.iter().any(|app| app.name == apart.calm && app.drift.healed >= 5)
     };
     assert!(healed(&apart.scenario.agent.status().await.unwrap()));
+
+    // A write is under way when it is told to end.
+    std::fs::write(&slow, "").unwrap();
+    apart.heals_while(|_| true).await;
+    apart.scenario.agent.stop(STOP).await.unwrap();
+}
+
+#[tokio::test]
+async fn edits_are_healed_while_nobody_reads_the_log() {
+    let name = "apart-log";
+    let folder = leeward_tests::leash::ScratchDir::new(name).unwrap();
+    let pipe = folder.path().join("log");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let pipe = pipe.display().to_string();
+    let options = |options: leeward_tests::agent::AgentOptions| {
+        // Both ends are open and nobody reads, so that the pipe fills up.
+        options.launched_by(&["sh", "-c", "exec \"$@\" 2<>\"$0\"", &pipe]).set("log.level", "trace")
+    };
+    let objects = [config_map(name, "first", "1")];
+    let Some(mut apart) = Apart::prepare(name, &objects, options).await else { return };
+    apart.scenario.agent.start_again().unwrap();
+    apart.both_good().await;
+    let none = "leeward_log_lines_dropped_total 0\n";
+    let url = format!("{}/metrics", apart.scenario.agent.http_url());
+    while reqwest::get(&url).await.unwrap().text().await.unwrap().contains(none) {
+        apart.heals_while(|_| true).await;
+    }
+    apart.heals_while(|_| true).await;
+    apart.scenario.agent.stop(STOP).await.unwrap();
 }
