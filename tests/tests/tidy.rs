@@ -57,7 +57,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("metrics", &[]),
 ];
 const CORE: &[(&str, &[&str])] = &[
-    ("cycle", &["plan", "health", "render", "git", "report", "model"]),
+    ("cycle", &["report", "model"]),
     ("plan", &["model"]),
     ("health", &["model"]),
     ("render", &["git", "model"]),

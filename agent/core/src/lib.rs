@@ -4,7 +4,8 @@
 //! chance come in as arguments. That is what lets a year of bad weather be
 //! simulated in a second. The shell around it is the `leeward` crate.
 //!
-//! Imports flow down only: `cycle` → `plan`, `health`, `render`, `report`, `git` → `model`.
+//! Imports flow down only: `cycle` → `report`, `render` → `git`, and all of them, `plan` and
+//! `health` → `model`. The shell brings together what the rooms decide.
 
 pub mod cycle;
 pub mod git;
