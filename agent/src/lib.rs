@@ -1,9 +1,10 @@
 //! The shell of Leeward: everything that does I/O. What is decided is decided
 //! in `leeward_core`; here it is carried out and recorded.
 //!
-//! Imports flow down only: `cli` → `daemon` → `reconcile` → {`source`,
-//! `cluster`, `store`, `report`, `age_keys`} → `edge`, `config` → `leeward_core`. Siblings
-//! do not import each other (`report` may read the outbox).
+//! Imports flow down only: `cli` → `daemon` → {`reconcile`, `source`, `cluster`,
+//! `report`} → {`store`, `edge`} → `config`. Siblings do not import each other:
+//! the loop knows the source and the cluster by the traits in `edge`, and
+//! `daemon` joins them.
 
 pub mod age_keys;
 pub mod cli;
