@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Beyond this a file is two rooms (docs/ARCHITECTURE.md, "House rules").
+/// Beyond this a file is two rooms (docs/ARCHITECTURE.md §3).
 const MAX_LINES: usize = 500;
+/// A file of claims has many short ones.
+const MAX_TEST_LINES: usize = 600;
 
 /// Room → rooms of the same crate that it may import.
 const SHELL: &[(&str, &[&str])] = &[
@@ -279,7 +281,8 @@ fn no_file_is_two_rooms() {
     let mut long = Vec::new();
     for path in ["agent", "tests"].iter().flat_map(|folder| sources(&root().join(folder))) {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
-        if lines > MAX_LINES {
+        let is_test = path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
+        if lines > if is_test { MAX_TEST_LINES } else { MAX_LINES } {
             long.push(format!("{}: {lines} lines", path.display()));
         }
     }
