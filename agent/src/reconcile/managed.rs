@@ -37,21 +37,22 @@ pub(super) struct Managed {
     pub(super) wanting: Option<String>,
     /// At most one.
     pub(super) errand: Option<UnderWay>,
-    /// Counts the phases; an errand that comes back in a later one is late.
+    /// Counts the phases, above every one that an app of this name had before; an
+    /// errand that comes back in a later one is late.
     pub(super) epoch: u64,
     /// The journal's ticket that must be on disk before the cluster is changed.
     pub(super) durable_from: u64,
 }
 
 impl Managed {
-    pub(super) fn new(app: App, inventory: Inventory) -> Self {
+    pub(super) fn new(app: App, inventory: Inventory, epoch: u64) -> Self {
         Self {
             app,
             inventory,
             view: View::default(),
             wanting: None,
             errand: None,
-            epoch: 0,
+            epoch,
             durable_from: 0,
         }
     }

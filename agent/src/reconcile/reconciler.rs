@@ -136,6 +136,8 @@ pub struct Reconciler<C> {
     /// Which kinds, or the whole API server, cannot be seen.
     pub(super) sight: Sight,
     watched: BTreeSet<KindVersion>,
+    /// The newest epoch of any app that was forgotten.
+    pub(super) last_epoch: u64,
     errands: FuturesUnordered<LocalBoxFuture<'static, Back>>,
 }
 
@@ -184,6 +186,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             published: Published::default(),
             sight: Sight::default(),
             watched: BTreeSet::new(),
+            last_epoch: 0,
             errands: FuturesUnordered::new(),
             outside: Rc::new(Outside {
                 cluster,
@@ -203,7 +206,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for record in store.apps()? {
             let name = record.spec.name.clone();
             let owned = inventory.remove(&name).unwrap_or_default();
-            this.apps.insert(name, Managed::new(App::resume(record, &now), owned));
+            this.apps.insert(name, Managed::new(App::resume(record, &now), owned, 0));
         }
         Ok(this)
     }
@@ -315,9 +318,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     fn written(&mut self, written: Written) {
         let events = self.journal.take_in(written);
-        if !events.is_empty() {
-            self.hooks.reported.send_modify(|count| *count += 1);
-        }
+        // Events or a state may be among it; who looks in vain loses nothing.
+        self.hooks.reported.send_modify(|count| *count += 1);
         for event in &events {
             self.outside.cluster.announce(event);
         }

@@ -59,8 +59,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
             Outcome::Preflighted(done) => self.preflighted(name, *done),
             Outcome::Looked { keys, .. } if is_late => {
+                let again = self.clock.uptime() + AGAIN_AT_WORK;
                 if let Some(managed) = self.apps.get_mut(name) {
                     managed.view.dirty.extend(keys);
+                    managed.view.look_by(again);
                 }
             }
             Outcome::Looked { what, keys, result } => self.looked(name, what, keys, result),
@@ -116,7 +118,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             refused("an object belongs to another app", foreign)
         };
         let Some(managed) = self.apps.get_mut(name) else { return };
-        managed.view.left_alone.extend(left_alone);
+        managed.view.left_alone = left_alone;
         let epoch = managed.epoch;
         let cleared = event == AppEvent::Cleared;
         let adopted = adopted.into_iter().map(|(key, entry)| (name.clone(), key, Some(entry)));

@@ -233,9 +233,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Returns an app, recorded anew if it was not there.
     fn app(&mut self, spec: &AppSpec) -> &mut Managed {
-        let now = self.now();
+        let (now, epoch) = (self.now(), self.last_epoch + 1);
         self.apps.entry(spec.name.clone()).or_insert_with(|| {
-            Managed::new(App::resume(AppRecord::new(spec.clone()), &now), BTreeMap::new())
+            Managed::new(App::resume(AppRecord::new(spec.clone()), &now), BTreeMap::new(), epoch)
         })
     }
 
@@ -283,8 +283,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     fn forget_app(&mut self, name: &AppName) {
-        if let Some(Managed { errand: Some(errand), .. }) = self.apps.remove(name).as_ref() {
-            errand.stop.cancel();
+        if let Some(managed) = self.apps.remove(name) {
+            self.last_epoch = self.last_epoch.max(managed.epoch);
+            if let Some(errand) = managed.errand {
+                errand.stop.cancel();
+            }
         }
         self.hooks.metrics.forget_app(name);
         self.record(Batch { forget_apps: vec![name.clone()], ..Batch::default() });

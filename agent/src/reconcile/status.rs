@@ -29,6 +29,8 @@ pub(super) struct Published {
     recorded: Option<(Digest, Uptime)>,
     /// The state changed since then.
     stale: bool,
+    /// The newest document.
+    last: Option<StatusDocument>,
     /// A document that is shown once its ticket is on disk, and since when it waits.
     waiting: Option<(Uptime, u64, Arc<StatusDocument>)>,
 }
@@ -37,6 +39,20 @@ impl Published {
     /// When a document is shown whatever the disk does.
     pub(super) fn shown_by(&self) -> Option<Uptime> {
         self.waiting.as_ref().map(|(since, ..)| *since + SHOWN_WITHIN)
+    }
+
+    /// Remembers a document. Returns whether it differs from the last one, or the
+    /// last one waits to be recorded.
+    fn is_news(&mut self, document: &StatusDocument) -> bool {
+        let same = self.last.as_mut().is_some_and(|last| {
+            // It moves by itself, and the desk puts it in.
+            last.agent.uptime_seconds = document.agent.uptime_seconds;
+            *last == *document
+        });
+        if !same {
+            self.last = Some(document.clone());
+        }
+        !same || self.stale
     }
 
     /// Whether a newer state waits to be recorded.
@@ -84,7 +100,15 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn publish(&mut self) {
         let document = self.document();
         self.measure(&document);
-        let digest = digest(&document);
+        if self.published.is_news(&document) {
+            self.record_state(&document);
+        }
+        self.show(document);
+    }
+
+    /// Puts a document into the outbox when it says something new to people far away.
+    fn record_state(&mut self, document: &StatusDocument) {
+        let digest = digest(document);
         let now = self.clock.uptime();
         let (same, due) = self
             .published
@@ -93,13 +117,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
             .map_or((false, true), |(last, at)| (*last == digest, *at + STATE_EVERY <= now));
         self.published.stale = !same;
         if !same && due {
-            let value = serde_json::to_value(&document).unwrap_or_default();
+            let value = serde_json::to_value(document).unwrap_or_default();
             self.record(Batch { state: Some((self.journal.stamp(), value)), ..Batch::default() });
             self.published.recorded = Some((digest, now));
             self.published.stale = false;
-            self.hooks.reported.send_modify(|count| *count += 1);
         }
-        self.show(document);
     }
 
     /// Shows a document once everything in it is on disk: what somebody has seen

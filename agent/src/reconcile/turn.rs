@@ -184,7 +184,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
             recipe,
             desired: managed.view.desired_for(&target.content).cloned(),
             inventory: managed.inventory.clone(),
-            left_alone: managed.view.left_alone.clone(),
+            // Of what is not ours no watch tells when the annotation goes: it is asked again.
+            left_alone: managed
+                .view
+                .left_alone
+                .iter()
+                .filter(|key| managed.owns(key))
+                .cloned()
+                .collect(),
             approved,
         };
         self.send_for(name, "examines the candidate", Class::Short, async move |means| {
@@ -229,8 +236,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let step = applying.next_step(now);
         let changes_cluster = matches!(step, ApplyStep::Send(..) | ApplyStep::Delete(_));
         if changes_cluster && !self.journal.is_written(managed.durable_from) {
-            // The end of the write wakes the loop.
-            return Turn::Until(None);
+            let Some(fault) = self.journal.fault() else {
+                // The end of the write wakes the loop.
+                return Turn::Until(None);
+            };
+            // A store that takes nothing is not the revision's fault.
+            let message = format!("what is to be done cannot be recorded first: {fault}");
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+            return Turn::GoOn;
         }
         self.take_step(name, step, desired)
     }
