@@ -21,6 +21,8 @@
 mod budget;
 mod commands;
 mod errand;
+mod healing;
+mod interface;
 mod journal;
 mod managed;
 mod outside;
@@ -37,5 +39,6 @@ mod variables;
 
 pub use budget::IN_FLIGHT;
 pub use commands::HISTORY;
+pub use interface::{Beat, Channels, Hooks, Settings, Start};
 pub use poller::{Ask, Elsewhere, PollOutcome, Poller};
-pub use reconciler::{Beat, Channels, Hooks, Reconciler, Settings, Start};
+pub use reconciler::Reconciler;

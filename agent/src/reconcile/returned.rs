@@ -1,17 +1,11 @@
 //! Takes in errands that are back: what was found becomes true in memory and is
 //! recorded. What an errand concludes counts only if its app has not moved on.
 
-use std::collections::BTreeSet;
-
 use leeward_core::{
-    cycle::{
-        AppEvent, AppHealth, Awaited, Drift, Drifted, FOUNDATION_POLL, Gate, LOOK_AGAIN, Remedy,
-        gate, is_well, remedy,
-    },
+    cycle::{AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, LOOK_AGAIN, gate, is_well},
     health::{Health, Verdict, roll_up, watches_health},
     model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
     plan::{desired::fault_of, order::StageName},
-    report::{Event, EventData},
 };
 
 use super::{
@@ -202,7 +196,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// Records what was sent, whether or not the app has moved on meanwhile.
-    fn record_sent(&mut self, name: &AppName, sent: &Sent, mut batch: Batch) {
+    pub(super) fn record_sent(&mut self, name: &AppName, sent: &Sent, mut batch: Batch) {
         let Some(managed) = self.apps.get_mut(name) else { return };
         let desired = managed.view.desired.as_ref().map(|(_, desired)| desired.clone());
         for (apply, applied) in &sent.applied {
@@ -305,100 +299,4 @@ impl<C: Cluster + 'static> Reconciler<C> {
             None => self.take(name, AppEvent::StageApplied, Batch::default()),
         }
     }
-
-    /// Sorts confirmed drift by what is to be done about it.
-    fn confirmed(&mut self, name: &AppName, judged: Vec<(ObjectKey, Result<Drift, ClusterFault>)>) {
-        let now = self.clock.uptime();
-        let stamp = self.journal.stamp();
-        let Some(managed) = self.apps.get_mut(name) else { return };
-        let Some((_, desired)) = managed.view.desired.clone() else { return };
-        let spec = managed.app.record.spec.clone();
-        let mut batch = Batch::default();
-        let (mut to_heal, mut stale, mut obstacle) = (Vec::new(), BTreeSet::new(), None);
-        for (key, drift) in judged {
-            match drift {
-                Ok(Drift::None(entry)) => {
-                    managed.view.settled(&key);
-                    if managed.inventory.get(&key).is_some_and(|known| *known != entry) {
-                        batch.inventory.push((name.clone(), key, Some(entry)));
-                    }
-                }
-                Ok(Drift::Stale) => drop(stale.insert(key)),
-                Ok(Drift::LeftAlone(reason)) => {
-                    tracing::info!(app = %name, object = %key, reason, "An object that drifted is left alone.");
-                    managed.view.settled(&key);
-                    managed.view.left_alone.insert(key);
-                }
-                Ok(Drift::Real(changes)) => {
-                    let drifted = (key, changes);
-                    match remedy(&mut managed.view, &spec, &desired, &drifted, now) {
-                        Remedy::Heal => to_heal.push(drifted),
-                        Remedy::Report => {
-                            let event = drift_event(EventData::DriftSeen, name, &drifted);
-                            batch.events.push((stamp, event));
-                        }
-                        Remedy::Leave | Remedy::HoldBack(_) => {}
-                    }
-                }
-                Err(fault) => obstacle = Some(fault.to_string()),
-            }
-        }
-        self.record(batch);
-        if !to_heal.is_empty() || !stale.is_empty() {
-            self.put_right(name, to_heal, stale);
-        } else if let Some(message) = obstacle {
-            self.take(name, AppEvent::Obstacle { message }, Batch::default());
-        } else {
-            self.rest_after_healing(name);
-        }
-    }
-
-    fn healed(&mut self, name: &AppName, drifted: &[Drifted], sent: &Sent) {
-        let now = self.clock.uptime();
-        let stamp = self.journal.stamp();
-        let put_right: BTreeSet<&ObjectKey> =
-            sent.applied.iter().map(|(apply, _)| &apply.key).collect();
-        let mut batch = Batch::default();
-        let mut objects = 0;
-        for one in drifted.iter().filter(|(key, _)| put_right.contains(key)) {
-            objects += 1;
-            if let Some(managed) = self.apps.get_mut(name) {
-                managed.view.heals.entry(one.0.clone()).or_default().record(now);
-            }
-            self.hooks.metrics.drift_healed(name);
-            batch.events.push((stamp, drift_event(EventData::DriftHealed, name, one)));
-        }
-        self.record_sent(name, sent, Batch::default());
-        if objects > 0 {
-            self.take(name, AppEvent::Healed { objects }, batch);
-        }
-        let waits = sent
-            .replacing
-            .first()
-            .map(|(key, why)| format!("{key} is deleted to be made anew: {why}"));
-        if !sent.verdicts.is_clean() {
-            let message = sent.verdicts.as_message();
-            self.take(name, AppEvent::Obstacle { message }, Batch::default());
-        } else if let Some(message) = waits {
-            self.take(name, AppEvent::Obstacle { message }, Batch::default());
-        } else {
-            self.rest_after_healing(name);
-        }
-    }
-
-    /// An app that is at rest again holds no manifests.
-    fn rest_after_healing(&mut self, name: &AppName) {
-        if let Some(managed) = self.apps.get_mut(name).filter(|one| one.view.drifted.is_empty()) {
-            managed.view.desired = None;
-        }
-    }
-}
-
-fn drift_event(
-    of: fn(leeward_wire::Drift) -> EventData,
-    app: &AppName,
-    (key, changes): &Drifted,
-) -> Event {
-    let (object, fields) = (key.to_string(), changes.clone());
-    Event::new(Some(app), &of(leeward_wire::Drift { object, fields, count: 1 }))
 }

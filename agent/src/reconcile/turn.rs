@@ -19,7 +19,6 @@ use super::{
     budget::Class,
     errand::{
         Back, Outcome,
-        confirm::confirm,
         delete::delete,
         look::{Look, LookFor, POD_QUERIES, look},
         preflight::{Candidate, applies, dry_run, preflight},
@@ -36,11 +35,9 @@ use crate::{edge::Cluster, store::Batch};
 const MAX_DECISIONS_IN_A_ROW: usize = 64;
 /// An app with nothing to do is looked at again after this at the latest.
 const NOTHING_TO_DO: Duration = Duration::from_secs(10);
-/// Drifted objects that are confirmed in one go; the rest follows right after.
-const CONFIRMED_AT_ONCE: usize = 256;
 
 /// What a decision about an app led to.
-enum Turn {
+pub(super) enum Turn {
     /// Something was decided; more may follow at once.
     GoOn,
     /// An errand is out, or nothing is to be done before this.
@@ -109,7 +106,13 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// Sends an errand for an app.
-    fn send_for<F>(&mut self, name: &AppName, about: &'static str, class: Class, work: F) -> Turn
+    pub(super) fn send_for<F>(
+        &mut self,
+        name: &AppName,
+        about: &'static str,
+        class: Class,
+        work: F,
+    ) -> Turn
     where
         F: AsyncFnOnce(Means<'_, C>) -> Outcome + 'static,
     {
@@ -200,7 +203,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// Has the wanted revision rendered, when it is not at hand.
-    fn prepare(&mut self, name: &AppName, revision: &Revision) -> Turn {
+    pub(super) fn prepare(&mut self, name: &AppName, revision: &Revision) -> Turn {
         let recipe = match self.recipe(name, revision) {
             Ok(recipe) => recipe,
             Err(undesired) => return self.obstacle(name, undesired),
@@ -346,55 +349,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let mut others = self.apps.iter().filter(|(other, _)| *other != name);
         others.find(|(_, managed)| managed.owns(key)).map(|(other, _)| other)
     }
-
-    /// Confirms drift against the live objects; what is real is put right after that.
-    fn heal(&mut self, name: &AppName) -> Turn {
-        let managed = &self.apps[name];
-        let Some(wanted) = managed.app.record.wanted().cloned() else {
-            if let Some(managed) = self.apps.get_mut(name) {
-                managed.view.drifted.clear();
-            }
-            return Turn::GoOn;
-        };
-        let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
-            return self.prepare(name, &wanted);
-        };
-        let drifted = managed.view.drifted.iter().take(CONFIRMED_AT_ONCE);
-        let drifted: Vec<(ObjectKey, InventoryEntry)> = drifted
-            .filter_map(|key| Some((key.clone(), managed.inventory.get(key)?.clone())))
-            .collect();
-        let app = name.clone();
-        self.send_for(name, "confirms drift", Class::Short, async move |means| {
-            Outcome::Confirmed(confirm(&means, &app, &desired, drifted).await)
-        })
-    }
-
-    /// Has drifted objects sent again.
-    pub(super) fn put_right(
-        &mut self,
-        name: &AppName,
-        drifted: Vec<leeward_core::cycle::Drifted>,
-        stale: BTreeSet<ObjectKey>,
-    ) {
-        let managed = &self.apps[name];
-        let Some((_, desired)) = managed.view.desired.clone() else { return };
-        let mut keys: BTreeSet<ObjectKey> = drifted.iter().map(|(key, _)| key.clone()).collect();
-        keys.extend(stale);
-        let mut plan = managed.plan(&desired, &keys);
-        plan.stages
-            .iter_mut()
-            .for_each(|stage| stage.applies.retain(|one| keys.contains(&one.key)));
-        let groups = plan.stages.into_iter().map(|stage| stage.applies);
-        let groups: Vec<_> = groups.filter(|group| !group.is_empty()).collect();
-        let replacing = managed.view.progress.replacing.keys().cloned().collect();
-        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing);
-        let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
-            Outcome::Healed { drifted, sent: send(&means, &consignment).await }
-        });
-    }
 }
 
-/// What changed, and some of what was not well.
+/// Returns what changed, and some of what was not well.
 fn keys_to_look_at(managed: &mut super::managed::Managed) -> BTreeSet<ObjectKey> {
     let view = &mut managed.view;
     let mut keys = std::mem::take(&mut view.dirty);

@@ -1,0 +1,173 @@
+//! From drift to healed: what drifted is confirmed against the live objects, and
+//! what may be healed is sent again.
+
+use std::collections::BTreeSet;
+
+use leeward_core::{
+    cycle::{AppEvent, Drift, Drifted, Remedy, remedy},
+    model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
+    report::{Event, EventData},
+};
+
+use super::{
+    budget::Class,
+    errand::{
+        Outcome,
+        confirm::confirm,
+        send::{Consignment, Sent, send},
+    },
+    reconciler::Reconciler,
+    turn::Turn,
+};
+use crate::{edge::Cluster, store::Batch};
+
+/// Drifted objects that are confirmed in one go; the rest follows right after.
+const CONFIRMED_AT_ONCE: usize = 256;
+
+impl<C: Cluster + 'static> Reconciler<C> {
+    /// Confirms drift against the live objects; what is real is put right after that.
+    pub(super) fn heal(&mut self, name: &AppName) -> Turn {
+        let managed = &self.apps[name];
+        let Some(wanted) = managed.app.record.wanted().cloned() else {
+            if let Some(managed) = self.apps.get_mut(name) {
+                managed.view.drifted.clear();
+            }
+            return Turn::GoOn;
+        };
+        let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
+            return self.prepare(name, &wanted);
+        };
+        let drifted = managed.view.drifted.iter().take(CONFIRMED_AT_ONCE);
+        let drifted: Vec<(ObjectKey, InventoryEntry)> = drifted
+            .filter_map(|key| Some((key.clone(), managed.inventory.get(key)?.clone())))
+            .collect();
+        let app = name.clone();
+        self.send_for(name, "confirms drift", Class::Short, async move |means| {
+            Outcome::Confirmed(confirm(&means, &app, &desired, drifted).await)
+        })
+    }
+
+    /// Has drifted objects sent again.
+    pub(super) fn put_right(
+        &mut self,
+        name: &AppName,
+        drifted: Vec<Drifted>,
+        stale: BTreeSet<ObjectKey>,
+    ) {
+        let managed = &self.apps[name];
+        let Some((_, desired)) = managed.view.desired.clone() else { return };
+        let mut keys: BTreeSet<ObjectKey> = drifted.iter().map(|(key, _)| key.clone()).collect();
+        keys.extend(stale);
+        let mut plan = managed.plan(&desired, &keys);
+        plan.stages
+            .iter_mut()
+            .for_each(|stage| stage.applies.retain(|one| keys.contains(&one.key)));
+        let groups = plan.stages.into_iter().map(|stage| stage.applies);
+        let groups: Vec<_> = groups.filter(|group| !group.is_empty()).collect();
+        let replacing = managed.view.progress.replacing.keys().cloned().collect();
+        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing);
+        let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
+            Outcome::Healed { drifted, sent: send(&means, &consignment).await }
+        });
+    }
+
+    /// Sorts confirmed drift by what is to be done about it.
+    pub(super) fn confirmed(
+        &mut self,
+        name: &AppName,
+        judged: Vec<(ObjectKey, Result<Drift, ClusterFault>)>,
+    ) {
+        let now = self.clock.uptime();
+        let stamp = self.journal.stamp();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let Some((_, desired)) = managed.view.desired.clone() else { return };
+        let spec = managed.app.record.spec.clone();
+        let mut batch = Batch::default();
+        let (mut to_heal, mut stale, mut obstacle) = (Vec::new(), BTreeSet::new(), None);
+        for (key, drift) in judged {
+            match drift {
+                Ok(Drift::None(entry)) => {
+                    managed.view.settled(&key);
+                    if managed.inventory.get(&key).is_some_and(|known| *known != entry) {
+                        batch.inventory.push((name.clone(), key, Some(entry)));
+                    }
+                }
+                Ok(Drift::Stale) => drop(stale.insert(key)),
+                Ok(Drift::LeftAlone(reason)) => {
+                    tracing::info!(app = %name, object = %key, reason, "An object that drifted is left alone.");
+                    managed.view.settled(&key);
+                    managed.view.left_alone.insert(key);
+                }
+                Ok(Drift::Real(changes)) => {
+                    let drifted = (key, changes);
+                    match remedy(&mut managed.view, &spec, &desired, &drifted, now) {
+                        Remedy::Heal => to_heal.push(drifted),
+                        Remedy::Report => {
+                            let event = drift_event(EventData::DriftSeen, name, &drifted);
+                            batch.events.push((stamp, event));
+                        }
+                        Remedy::Leave | Remedy::HoldBack(_) => {}
+                    }
+                }
+                Err(fault) => obstacle = Some(fault.to_string()),
+            }
+        }
+        self.record(batch);
+        if !to_heal.is_empty() || !stale.is_empty() {
+            self.put_right(name, to_heal, stale);
+        } else if let Some(message) = obstacle {
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        } else {
+            self.rest_after_healing(name);
+        }
+    }
+
+    pub(super) fn healed(&mut self, name: &AppName, drifted: &[Drifted], sent: &Sent) {
+        let now = self.clock.uptime();
+        let stamp = self.journal.stamp();
+        let put_right: BTreeSet<&ObjectKey> =
+            sent.applied.iter().map(|(apply, _)| &apply.key).collect();
+        let mut batch = Batch::default();
+        let mut objects = 0;
+        for one in drifted.iter().filter(|(key, _)| put_right.contains(key)) {
+            objects += 1;
+            if let Some(managed) = self.apps.get_mut(name) {
+                managed.view.heals.entry(one.0.clone()).or_default().record(now);
+            }
+            self.hooks.metrics.drift_healed(name);
+            batch.events.push((stamp, drift_event(EventData::DriftHealed, name, one)));
+        }
+        self.record_sent(name, sent, Batch::default());
+        if objects > 0 {
+            self.take(name, AppEvent::Healed { objects }, batch);
+        }
+        let waits = sent
+            .replacing
+            .first()
+            .map(|(key, why)| format!("{key} is deleted to be made anew: {why}"));
+        if !sent.verdicts.is_clean() {
+            let message = sent.verdicts.as_message();
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        } else if let Some(message) = waits {
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
+        } else {
+            self.rest_after_healing(name);
+        }
+    }
+
+    /// An app that is at rest again holds no manifests.
+    fn rest_after_healing(&mut self, name: &AppName) {
+        if let Some(managed) = self.apps.get_mut(name).filter(|one| one.view.drifted.is_empty()) {
+            managed.view.desired = None;
+        }
+    }
+}
+
+fn drift_event(
+    of: fn(leeward_wire::Drift) -> EventData,
+    app: &AppName,
+    (key, changes): &Drifted,
+) -> Event {
+    let (object, fields) = (key.to_string(), changes.clone());
+    Event::new(Some(app), &of(leeward_wire::Drift { object, fields, count: 1 }))
+}
