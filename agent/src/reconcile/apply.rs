@@ -58,7 +58,7 @@ impl<C: Cluster> Reconciler<C> {
         };
         // What somebody deleted meanwhile is made again: later stages may need it.
         let gone = self.view(name).gone.clone();
-        let plan = self.plan(name, &desired, wanted.commit, &gone);
+        let plan = self.plan(name, &desired, &gone);
         self.write_ahead(name, &desired, &plan, &wanted.content).await?;
         let Some(stage) = plan.stages.first() else {
             return self.prune(name, &plan).await;

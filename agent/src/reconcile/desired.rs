@@ -57,7 +57,6 @@ impl Desired {
     /// Every stage of the revision, as if nothing were there yet.
     pub(super) fn stages(&self) -> Vec<Stage> {
         let input = PlanInput {
-            commit: GitId::NULL,
             desired: &self.manifests,
             ignored: &self.ignored,
             inventory: &BTreeMap::new(),

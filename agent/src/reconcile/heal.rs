@@ -6,8 +6,7 @@ use futures::{StreamExt, stream};
 use leeward_core::{
     cycle::AppEvent,
     model::{
-        AppName, AppSpec, ClusterFault, FieldChange, GitId, Heal, InventoryEntry, ObjectKey,
-        owned_digest,
+        AppName, AppSpec, ClusterFault, FieldChange, Heal, InventoryEntry, ObjectKey, owned_digest,
     },
     plan::{drift, order::Stage, release::release},
     report::{Event, EventData},
@@ -67,7 +66,7 @@ impl<C: Cluster> Reconciler<C> {
         let (to_heal, to_tell) = self.sort_by_leave(&spec, &desired, real);
         self.tell_seen(name, to_tell).await?;
         if !to_heal.is_empty() {
-            obstacle = self.put_right(&spec, &desired, wanted.commit, to_heal).await?.or(obstacle);
+            obstacle = self.put_right(&spec, &desired, to_heal).await?.or(obstacle);
         }
         if let Some(message) = obstacle {
             self.stumble(name, message).await
@@ -152,13 +151,12 @@ impl<C: Cluster> Reconciler<C> {
         &mut self,
         spec: &AppSpec,
         desired: &Rc<Desired>,
-        commit: GitId,
         drifted: Vec<Drifted>,
     ) -> Result<Option<String>, StoreError> {
         let name = &spec.name;
         let keys: BTreeSet<ObjectKey> = drifted.iter().map(|(key, _)| key.clone()).collect();
         let mut fault = None;
-        for stage in self.plan(name, desired, commit, &keys).stages {
+        for stage in self.plan(name, desired, &keys).stages {
             let applies = stage.applies.into_iter().filter(|apply| keys.contains(&apply.key));
             let stage = Stage { name: stage.name, applies: applies.collect() };
             let verdicts = self.run_stage(spec, desired, &stage).await?;

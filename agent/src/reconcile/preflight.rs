@@ -9,8 +9,8 @@ use futures::{StreamExt, stream};
 use leeward_core::{
     cycle::{AppEvent, Hold, HoldReason, Phase},
     model::{
-        AppName, AppSpec, ClusterFault, ContentId, GitId, KindVersion, Manifest, ObjectFault,
-        ObjectKey, Revision,
+        AppName, AppSpec, ClusterFault, ContentId, KindVersion, Manifest, ObjectFault, ObjectKey,
+        Revision,
     },
     plan::{
         guard::{guard, is_protected},
@@ -74,7 +74,7 @@ impl<C: Cluster> Reconciler<C> {
         if !stolen.is_empty() {
             return Err(refused("an object belongs to another app", stolen));
         }
-        let plan = self.plan(&spec.name, &desired, target.commit, &BTreeSet::new());
+        let plan = self.plan(&spec.name, &desired, &BTreeSet::new());
         if approved != Some(&target.content)
             && let Some(hold) = self.guarded(spec, &desired, &plan).await?
         {
@@ -101,12 +101,10 @@ impl<C: Cluster> Reconciler<C> {
         &self,
         name: &AppName,
         desired: &Desired,
-        commit: GitId,
         drifted: &BTreeSet<ObjectKey>,
     ) -> Plan {
         let empty = BTreeMap::new();
         let input = PlanInput {
-            commit,
             desired: &desired.manifests,
             ignored: &desired.ignored,
             inventory: self.inventory.get(name).unwrap_or(&empty),

@@ -159,7 +159,7 @@ impl Effort {
     }
 
     /// Worth another connection at once, although the last one broke and brought nothing.
-    pub fn may_retry(&self) -> bool {
+    fn may_retry(&self) -> bool {
         self.fruitless < FRUITLESS_LIMIT
     }
 

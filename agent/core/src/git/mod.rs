@@ -35,7 +35,7 @@ pub use request::{FetchRequest, Filter, ls_refs_request};
 pub use response::{RefLine, ResponseDecoder, ResponseError, parse_refs};
 pub use tree::{
     Commit, EMPTY_TREE, EntryMode, TreeEntry, TreeError, commit_of, committed_at, parse_tree,
-    refuse_name, tag_target,
+    refuse_name,
 };
 
 use crate::model::GitId;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{git::ObjectType, model::GitId};
+use crate::model::GitId;
 
 /// What an entry of a tree is. Modes of old and broken writers count as plain files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,6 @@ pub enum TreeError {
     Name(String),
     #[error("commit has no `{0}` line")]
     NoLine(&'static str),
-    #[error("tag points at a {0}, not at a commit")]
-    TagOf(String),
 }
 
 /// The entries of a tree, in its order.
@@ -111,24 +109,6 @@ pub fn committed_at(commit: &[u8]) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
-/// The commit at which an annotated tag points.
-pub fn tag_target(data: &[u8]) -> Result<(ObjectType, GitId), TreeError> {
-    let mut lines = data.split(|byte| *byte == b'\n');
-    let id = lines
-        .next()
-        .and_then(|line| id_after(line, b"object "))
-        .ok_or(TreeError::NoLine("object"))?;
-    let kind = lines
-        .next()
-        .and_then(|line| line.strip_prefix(b"type "))
-        .ok_or(TreeError::NoLine("type"))?;
-    match kind {
-        b"commit" => Ok((ObjectType::Commit, id)),
-        b"tag" => Ok((ObjectType::Tag, id)),
-        other => Err(TreeError::TagOf(other.escape_ascii().to_string())),
-    }
-}
-
 fn id_after(line: &[u8], word: &[u8]) -> Option<GitId> {
     std::str::from_utf8(line.strip_prefix(word)?).ok()?.parse().ok()
 }
@@ -195,18 +175,11 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_tag_of_a_tree_is_refused_by_name() {
-        let text = format!("object {}\ntype tree\ntag x\n", "1".repeat(40));
-        assert_eq!(tag_target(text.as_bytes()), Err(TreeError::TagOf("tree".into())));
-    }
-
     proptest::proptest! {
         #[test]
         fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(0_u8.., 0..200)) {
             proptest::prop_assert!(parse_tree(&bytes).count() <= bytes.len());
             drop(commit_of(&bytes));
-            proptest::prop_assert!(tag_target(&bytes).is_err());
         }
     }
 }

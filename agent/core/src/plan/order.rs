@@ -13,12 +13,11 @@ use super::{
     scope::declared_scope,
     stamp::applied_digest,
 };
-use crate::model::{Digest, GitId, InventoryEntry, Kind, Manifest, ObjectFault, ObjectKey};
+use crate::model::{Digest, InventoryEntry, Kind, Manifest, ObjectFault, ObjectKey};
 
 /// All that a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput<'a> {
-    pub commit: GitId,
     /// With scopes resolved; keys are unique.
     pub desired: &'a [Manifest],
     pub ignored: &'a BTreeMap<ObjectKey, IgnoredFields>,
@@ -30,7 +29,6 @@ pub struct PlanInput<'a> {
 /// The steps from here to there, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    pub commit: GitId,
     /// In order; a stage is healthy before the next one starts. None is empty.
     pub stages: Vec<Stage>,
     /// Desired objects for which nothing is sent.
@@ -101,7 +99,6 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<ObjectFault>> {
     let marks = all_marks(input.desired)?;
     let stage_names = stage_names(input.desired, &marks);
     let mut plan = Plan {
-        commit: input.commit,
         stages: Vec::new(),
         unchanged: 0,
         left_alone: Vec::new(),
@@ -377,7 +374,6 @@ mod tests {
         drifted: &[&Manifest],
     ) -> Plan {
         plan(&PlanInput {
-            commit: "a".repeat(40).parse().unwrap(),
             desired,
             ignored: &BTreeMap::new(),
             inventory,
@@ -515,7 +511,6 @@ mod tests {
         let inventory = applied(std::slice::from_ref(&map));
         let fields = IgnoredFields { pointers: Vec::new(), managers: vec!["keda".to_owned()] };
         let plan = plan(&PlanInput {
-            commit: "a".repeat(40).parse().unwrap(),
             desired: std::slice::from_ref(&map),
             ignored: &BTreeMap::from([(map.key.clone(), fields)]),
             inventory: &inventory,
@@ -563,7 +558,6 @@ mod tests {
     fn every_bad_mark_is_a_fault() {
         let bad = |name| object("v1", "ConfigMap", name, json!({"leeward.dev/wave": "x"}));
         let faults = plan(&PlanInput {
-            commit: "a".repeat(40).parse().unwrap(),
             desired: &[bad("a"), bad("b")],
             ignored: &BTreeMap::new(),
             inventory: &BTreeMap::new(),

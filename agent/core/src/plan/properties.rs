@@ -88,7 +88,6 @@ fn json_value() -> impl Strategy<Value = Value> {
 
 fn planned(desired: &[Manifest], inventory: &Inventory) -> order::Plan {
     order::plan(&order::PlanInput {
-        commit: "b".repeat(40).parse().unwrap(),
         desired,
         ignored: &BTreeMap::new(),
         inventory,

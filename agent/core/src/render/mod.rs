@@ -25,7 +25,7 @@ pub use apps::{APPS_FILE, AppDefaults, app_name, apps};
 pub use boundary::Boundary;
 pub use leeward_kustomize::Found;
 pub use outside::{Outside, outside};
-pub use plain::{IGNORE_FILE, Limits, folder, folder_with, folder_with_secrets};
+pub use plain::{IGNORE_FILE, Limits, folder, folder_with_secrets};
 pub use sealed::Decrypted;
 pub use tree::{TreeFiles, subtree};
 

@@ -58,21 +58,12 @@ impl Default for Limits {
 /// Renders the folder of one app. A folder that declares nothing renders to
 /// nothing: whether that may be applied is for the caller to decide.
 pub fn folder(files: &dyn Files, limits: &Limits) -> Result<Rendered, RenderError> {
-    folder_with(files, limits, &Variables::default())
-}
-
-/// Renders the folder of one app and substitutes variables in every object,
-/// unless none are given.
-pub fn folder_with(
-    files: &dyn Files,
-    limits: &Limits,
-    variables: &Variables,
-) -> Result<Rendered, RenderError> {
-    let values = Values { variables, secrets: &SecretValues::default(), from: &[] };
+    let (variables, secrets) = (Variables::default(), SecretValues::default());
+    let values = Values { variables: &variables, secrets: &secrets, from: &[] };
     folder_with_secrets(files, limits, values)
 }
 
-/// The same, with values that nobody may be shown.
+/// Renders the folder of one app and substitutes `values` in every object, unless there are none.
 pub fn folder_with_secrets(
     files: &dyn Files,
     limits: &Limits,

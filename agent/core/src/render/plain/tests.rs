@@ -320,7 +320,9 @@ fn substituted(text: &str) -> String {
     for (name, value) in [("name", "web"), ("port", "80"), ("space", "a b")] {
         variables.set(name, value).unwrap();
     }
-    let rendered = folder_with(&folder([("a.yaml", text)]), &Limits::default(), &variables);
+    let values = Values { variables: &variables, secrets: &SecretValues::default(), from: &[] };
+    let files = folder([("a.yaml", text)]);
+    let rendered = folder_with_secrets(&files, &Limits::default(), values);
     match rendered {
         Ok(manifests) => manifests
             .iter()
