@@ -6,6 +6,7 @@
 //! do not import each other (`report` may read the outbox).
 
 pub mod age_keys;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

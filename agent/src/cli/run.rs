@@ -2,7 +2,7 @@
 
 use super::{
     Session,
-    exit::{Exit, Failure, chain},
+    exit::{Exit, Failure},
     logging,
 };
 use crate::daemon::{self, RunError};
@@ -29,7 +29,7 @@ pub(super) fn run(session: &Session) -> Result<Exit, Failure> {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let message = chain(&error);
+        let message = leeward_core::model::chain(&error);
         match error {
             RunError::Store(error) => Self::from(error),
             RunError::Control(_) => Self::new(Exit::CannotCreate, message)

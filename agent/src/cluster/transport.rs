@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use jiff::{Timestamp, fmt::rfc2822};
 use kube::client::Body;
-use leeward_core::model::ClusterFault;
+use leeward_core::model::{ClusterFault, retry_after};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
@@ -145,7 +145,7 @@ impl Transport {
                 if failures == 1 {
                     tracing::warn!("The API server is away.");
                 }
-                sleep(backoff::delay(failures, MAX_LOOK, backoff::jitter())).await;
+                sleep(backoff::delay(failures, MAX_LOOK)).await;
             }
             if failures > 0 {
                 tracing::info!("The API server is back.");
@@ -175,7 +175,7 @@ impl Transport {
     async fn once(&self, call: &Call) -> Result<(Answer, Option<Duration>), ClusterFault> {
         let response = self.send(call).await?;
         let code = response.status().as_u16();
-        let wait = retry_after(response.headers());
+        let wait = wait_asked(response.headers());
         let body = Limited::new(response.into_body(), MAX_ANSWER)
             .collect()
             .await
@@ -285,27 +285,8 @@ fn unreachable(error: &(dyn std::error::Error + 'static)) -> ClusterFault {
     ClusterFault::Unreachable { message: fault::chain(error) }
 }
 
-/// The API server gives seconds, never a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(value).unwrap())])
-    }
-
-    #[test]
-    fn only_whole_seconds_are_a_time_to_wait() {
-        assert_eq!(retry_after(&headers("1")), Some(Duration::from_secs(1)));
-        assert_eq!(retry_after(&headers("soon")), None);
-        assert_eq!(retry_after(&headers("-1")), None);
-        assert_eq!(retry_after(&HeaderMap::new()), None);
-    }
+/// How long the API server asks to be left alone.
+fn wait_asked(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    retry_after(text(header::RETRY_AFTER)?, text(header::DATE))
 }

@@ -11,6 +11,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::{StreamExt as _, stream::FuturesUnordered};
+use leeward_wire::control::{MAX_LINE, Request, Response};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -18,8 +19,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-
-use leeward_wire::control::{MAX_LINE, Request, Response};
 
 /// A request, and where its answer goes.
 pub type Asked = (Request, oneshot::Sender<Response>);

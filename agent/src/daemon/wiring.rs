@@ -1,14 +1,6 @@
 //! One configuration from start to stop: makes the parts and joins them.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hasher as _},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use leeward_core::{
     model::{FetchFailure, Fetched, FetchedFolder, GitId, StatusDocument},
@@ -26,6 +18,7 @@ use super::{
     notify::Notifier,
 };
 use crate::{
+    chance,
     clock::Clock,
     cluster::{Kubernetes, LeaseHolder},
     config::Config,
@@ -159,14 +152,14 @@ pub(super) async fn serve(
     };
     let mut delivery = watch::channel(Delivery::default()).1;
     if let Some(report) = &config.report {
-        let seed = RandomState::new().build_hasher().finish();
+        let seed = chance::seed();
         let reporter = Reporter::new(Arc::clone(&store), &config.cluster.name, report, seed);
         delivery = reporter.delivery();
         let run = reporter.run(report_wake, shutdown.clone(), move || clock.wall());
         tasks.spawn_local(named("report", run));
     }
     let hooks = Hooks {
-        jitter: Box::new(chance()),
+        jitter: Box::new(chance::draw),
         beat: beat(Rc::clone(&notifier), beats, status_seen),
         reported,
         metrics,
@@ -190,7 +183,7 @@ pub(super) async fn serve(
     let reconciler = Reconciler::new(settings, store, cluster, clock, hooks, channels)
         .map_err(RunError::Boot)?;
     let mut looping = tokio::task::spawn_local(reconciler.run());
-    tasks.spawn_local(named("poll", poller.run(chance())));
+    tasks.spawn_local(named("poll", poller.run(chance::draw)));
     notifier.borrow_mut().ready(clock.uptime(), "started");
 
     let end = tokio::select! {
@@ -285,17 +278,4 @@ fn beat(
         let status_published = status.borrow().is_some();
         beats.send_replace(Heartbeat { at: now, store_open: true, status_published });
     })
-}
-
-/// Draws from 0.0 to 1.0. Good enough to spread a fleet; nothing secret hangs on it.
-fn chance() -> impl FnMut() -> f64 {
-    let state = RandomState::new();
-    let mut count = 0_u64;
-    move || {
-        count += 1;
-        let mut hasher = state.build_hasher();
-        hasher.write_u64(count);
-        let draw = u32::try_from(hasher.finish() >> 32).unwrap_or(0);
-        f64::from(draw) / f64::from(u32::MAX)
-    }
 }

@@ -8,10 +8,10 @@ use leeward_core::{
     model::{AppName, AppSpec, Revision},
     plan::drift::differs,
 };
+use leeward_wire::control::{Difference, ObjectDiff, Request, Response};
 
 use super::{desired::Undesired, preflight::IN_FLIGHT, reconciler::Reconciler};
 use crate::{edge::Cluster, store::Batch};
-use leeward_wire::control::{Difference, ObjectDiff, Request, Response};
 
 /// Lines of history in one answer.
 pub(super) const HISTORY: usize = 200;
@@ -125,7 +125,7 @@ impl<C: Cluster> Reconciler<C> {
         revision: &Revision,
     ) -> Result<Vec<ObjectDiff>, Undesired> {
         let desired = self.desired(spec, revision).await?;
-        let plan = self.plan(&spec.name, &desired, revision.commit, &BTreeSet::new());
+        let plan = self.plan(&spec.name, &desired, &BTreeSet::new());
         let cluster = &self.cluster;
         let desired_ref = &desired;
         let mut answers = stream::iter(&desired.manifests)

@@ -17,7 +17,10 @@ use leeward_core::{
     report::{Delivery, Event, EventData},
     status::LinkView,
 };
-use leeward_wire::AgentStarted;
+use leeward_wire::{
+    AgentStarted,
+    control::{Request, Response},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +38,6 @@ use crate::{
     metrics::Metrics,
     store::{Batch, Boot, Store, StoreError},
 };
-use leeward_wire::control::{Request, Response};
 
 /// Pieces of work for one app before the others have their turn: a plan has a
 /// handful of stages, and no app may starve the rest.
