@@ -7,6 +7,7 @@
 //! `daemon` joins them.
 
 pub mod age_keys;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

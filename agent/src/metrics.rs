@@ -32,7 +32,7 @@ pub enum FetchResult {
 type Count = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// Every metric of contract §6. Shared between the loop and the HTTP server.
+/// Every metric (docs/reference/metrics.md). Shared between the loop and the HTTP server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

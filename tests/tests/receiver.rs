@@ -1,4 +1,4 @@
-//! The receiver of reports, with a sender that does as the contract says.
+//! The receiver of reports, with a sender that does as docs/reference/reports.md says.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

@@ -1,5 +1,7 @@
 //! `leeward approve`: lets a plan that the prune guard holds go ahead, once.
 
+use leeward_wire::control::Request;
+
 use super::{
     Session,
     arguments::RequiredApp,
@@ -7,7 +9,6 @@ use super::{
     exit::{Exit, Failure},
     pause,
 };
-use leeward_wire::control::Request;
 
 pub(super) fn run(
     chosen: RequiredApp,

@@ -1,4 +1,4 @@
-//! What can be said on the command line (contract §3).
+//! What can be said on the command line (docs/reference/cli.md).
 
 use std::{ffi::OsString, time::Duration};
 

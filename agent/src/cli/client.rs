@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use leeward_wire::control::{MAX_LINE, Request, Response};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
@@ -14,7 +15,6 @@ use super::{
     human,
 };
 use crate::config::Config;
-use leeward_wire::control::{MAX_LINE, Request, Response};
 
 /// For an answer out of the daemon's memory.
 const PATIENCE: Duration = Duration::from_secs(5);

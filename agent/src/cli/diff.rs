@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use leeward_core::model::FieldChange;
+use leeward_wire::control::{Difference, ObjectDiff, Request, Response};
 
 use super::{
     Session,
@@ -14,10 +15,6 @@ use super::{
     human,
     revisions::{self, Range},
 };
-use leeward_wire::control::{Difference, ObjectDiff, Request, Response};
-
-/// What stands where a secret would.
-const MASK: &str = "\"***\"";
 
 const CLUSTER: Sides<'_> = Sides {
     old: "Git",
@@ -107,41 +104,18 @@ fn cluster(
     let config = session.config()?;
     let response = client::ask(&config, &Request::Diff { app })?;
     let Response::Diff { objects } = response else { return Err(client::unexpected()) };
-    answer(objects, &CLUSTER, console, |_| String::new())
+    answer(&objects, &CLUSTER, console, |_| String::new())
 }
 
 /// Prints what differs, and `summary` below it.
 pub(super) fn answer(
-    objects: Vec<ObjectDiff>,
+    objects: &[ObjectDiff],
     sides: &Sides<'_>,
     console: &mut Console<'_>,
     summary: impl FnOnce(&[ObjectDiff]) -> String,
 ) -> Result<Exit, Failure> {
-    let objects: Vec<_> = objects.into_iter().map(masked).collect();
-    console.answer(&objects, |palette| text(&objects, sides, palette) + &summary(&objects))?;
+    console.answer(&objects, |palette| text(objects, sides, palette) + &summary(objects))?;
     Ok(if objects.is_empty() { Exit::Done } else { Exit::Different })
-}
-
-/// Secrets are masked where they are read; this is the second lock on the door,
-/// since what is printed ends up in logs and tickets.
-fn masked(mut object: ObjectDiff) -> ObjectDiff {
-    if let Difference::Fields(fields) = &mut object.difference
-        && object.object.split([' ', '.']).next() == Some("Secret")
-    {
-        let secret = |path: &str| {
-            path.is_empty()
-                || ["/data", "/stringData"].iter().any(|field| {
-                    path.strip_prefix(field)
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                })
-        };
-        for field in fields.iter_mut().filter(|field| secret(&field.path)) {
-            for value in [&mut field.old, &mut field.new].into_iter().flatten() {
-                MASK.clone_into(value);
-            }
-        }
-    }
-    object
 }
 
 fn text(objects: &[ObjectDiff], sides: &Sides<'_>, palette: Palette) -> String {

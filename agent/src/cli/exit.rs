@@ -6,7 +6,7 @@ use camino::Utf8Path;
 
 use crate::config::{LoadConfigError, ReadConfigError};
 
-/// The exit codes of the contract.
+/// The exit codes (docs/reference/cli.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -71,18 +71,6 @@ impl Failure {
         };
         Self::new(exit, format!("cannot {doing} {path}: {error}"))
     }
-}
-
-/// An error and all its causes, in a line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 /// Of writing to stdout.

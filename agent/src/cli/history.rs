@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use leeward_core::cycle::{RevisionRecord, RevisionVerdict};
+use leeward_wire::control::{Request, Response};
 
 use super::{
     Session,
@@ -12,7 +13,6 @@ use super::{
     human, status, stored,
     table::{Table, cell, tinted},
 };
-use leeward_wire::control::{Request, Response};
 
 pub(super) fn run(
     chosen: &OptionalApp,

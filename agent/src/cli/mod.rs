@@ -48,7 +48,7 @@ use arguments::Verb;
 use console::Console;
 use exit::Failure;
 
-/// Runs the program and returns its exit code (contract §3).
+/// Runs the program and returns its exit code (docs/reference/cli.md).
 pub fn main_with(mut surroundings: Surroundings<'_>) -> u8 {
     let terminal = surroundings.stdout_is_terminal;
     let arguments = match arguments::parse(&surroundings.arguments, terminal) {

@@ -1,5 +1,6 @@
 //! `leeward pause`: the cluster is left alone for a while.
 
+use leeward_wire::control::{Request, Response};
 use serde_json::json;
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     exit::{Exit, Failure},
     human,
 };
-use leeward_wire::control::{Request, Response};
 
 pub(super) fn run(
     flags: PauseFlags,

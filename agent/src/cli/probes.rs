@@ -5,13 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leeward_core::model::{Kind, KindVersion};
+use leeward_core::model::{Kind, KindVersion, chain};
 use tokio::sync::mpsc;
 
-use super::{
-    check::{CheckStep, Outcome},
-    exit::chain,
-};
+use super::check::{CheckStep, Outcome};
 use crate::{
     cluster::{Kubernetes, Permission},
     config::{ClusterConfig, SourceConfig},

@@ -1,5 +1,7 @@
 //! `leeward resume`: ends a pause.
 
+use leeward_wire::control::Request;
+
 use super::{
     Session,
     arguments::OptionalApp,
@@ -7,7 +9,6 @@ use super::{
     exit::{Exit, Failure},
     pause,
 };
-use leeward_wire::control::Request;
 
 pub(super) fn run(
     chosen: OptionalApp,

@@ -12,6 +12,7 @@ use leeward_core::{
     render::Found,
 };
 use leeward_kustomize::Files as _;
+use leeward_wire::control::{Difference, ObjectDiff};
 
 use super::{
     Session,
@@ -25,7 +26,6 @@ use super::{
     machine::Machine,
     revision::Revision,
 };
-use leeward_wire::control::{Difference, ObjectDiff};
 
 /// Names the files that are checked out, committed or not.
 const WORKING_TREE: &str = "working tree";
@@ -90,7 +90,7 @@ pub(super) fn run(
     let differences =
         differences(&old.declared(&rendering, &app)?, &new.declared(&rendering, &app)?);
     let sides = Sides { old: old.name, new: new.name, missing: "is added", surplus: "is removed" };
-    answer(differences, &sides, console, summary)
+    answer(&differences, &sides, console, summary)
 }
 
 /// Where a folder lies in the repository, from its root.

@@ -4,7 +4,7 @@ use std::{process, thread};
 
 use super::{
     Session,
-    exit::{Exit, Failure, chain},
+    exit::{Exit, Failure},
 };
 use crate::{
     daemon::{self, RunError},
@@ -55,7 +55,7 @@ fn end(exit: Exit) -> ! {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let message = chain(&error);
+        let message = leeward_core::model::chain(&error);
         match error {
             RunError::Store(error) => Self::from(error),
             RunError::Control(_) => Self::new(Exit::CannotCreate, message)

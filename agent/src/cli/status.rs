@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use leeward_core::model::{
     AppStatus, HealthName, LinkState, LinkStatus, PhaseName, SourceStatus, StatusDocument,
 };
+use leeward_wire::control::{Request, Response};
 use serde::Serialize;
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     table::{Cell, Table, cell, tinted},
 };
 use crate::config::Config;
-use leeward_wire::control::{Request, Response};
 
 /// Erases the screen and goes to its top left corner (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";

@@ -1,7 +1,10 @@
 //! What can be told with the daemon down: from the store.
 
 use jiff::Timestamp;
-use leeward_core::{cycle::RevisionRecord, model::StatusDocument};
+use leeward_core::{
+    cycle::RevisionRecord,
+    model::{StatusDocument, chain},
+};
 
 use super::exit::{Exit, Failure};
 use crate::{
@@ -24,14 +27,14 @@ impl From<StoredError> for Failure {
     fn from(error: StoredError) -> Self {
         match error {
             StoredError::Open(error) => Self::from(error),
-            StoredError::Read(error) => Self::new(Exit::InputOutput, super::exit::chain(&error)),
+            StoredError::Read(error) => Self::new(Exit::InputOutput, chain(&error)),
         }
     }
 }
 
 impl From<OpenStoreError> for Failure {
     fn from(error: OpenStoreError) -> Self {
-        let message = super::exit::chain(&error);
+        let message = chain(&error);
         match error {
             OpenStoreError::Locked { .. } => Self::new(Exit::TryLater, message)
                 .with_hint("only one agent, or one command without it, can use a store at a time"),

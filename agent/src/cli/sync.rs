@@ -7,6 +7,7 @@ use std::{
 };
 
 use leeward_core::model::{AppStatus, LinkState, LinkStatus, PhaseName, StatusDocument};
+use leeward_wire::control::{Request, Response};
 use serde_json::json;
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     human, status,
 };
 use crate::config::Config;
-use leeward_wire::control::{Request, Response};
 
 /// Without the time of a next try nothing tells a poll that brought nothing
 /// from one that is still under way; it is taken for done after this.

@@ -197,7 +197,7 @@ impl Stamp {
     }
 }
 
-/// The order of contract §1.
+/// In the order that docs/reference/configuration.md gives for `cluster.kubeconfig`.
 fn locate(configured: Option<&Utf8Path>, surroundings: &Surroundings) -> Origin {
     if let Some(file) = configured {
         return Origin::Files(vec![file.as_std_path().to_owned()]);

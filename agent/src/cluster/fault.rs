@@ -5,7 +5,7 @@ mod webhook;
 
 use std::error::Error;
 
-use leeward_core::model::{ClusterFault, KindVersion};
+use leeward_core::model::{self, ClusterFault, KindVersion};
 use serde::Deserialize;
 
 /// Characters of a message that we keep. The longest useful ones (several
@@ -220,19 +220,9 @@ pub(super) fn shorten(text: &str) -> String {
     line
 }
 
-/// An error with all its causes, each said once: libraries often repeat them.
+/// An error and its causes, as one line of at most `MAX_MESSAGE` characters.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !line.contains(&said) {
-            line.push_str(": ");
-            line.push_str(&said);
-        }
-        next = cause.source();
-    }
-    shorten(&line)
+    shorten(&model::chain(error))
 }
 
 #[cfg(test)]

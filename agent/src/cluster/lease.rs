@@ -93,12 +93,12 @@ impl LeaseHolder {
                 Ok(true) => return,
                 Ok(false) => {
                     failures = 0;
-                    LOOK.mul_f64(1.0 + backoff::jitter() / 5.0)
+                    LOOK.mul_f64(1.0 + crate::chance::draw() / 5.0)
                 }
                 Err(error) => {
                     failures += 1;
                     tracing::debug!(%error, "Cannot contend for the lease.");
-                    backoff::delay(failures, LOOK, backoff::jitter())
+                    backoff::delay(failures, LOOK)
                 }
             };
             sleep(wait).await;
@@ -122,7 +122,7 @@ impl LeaseHolder {
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "Cannot renew the lease; will retry.");
-                    backoff::delay(2, RENEW, backoff::jitter())
+                    backoff::delay(2, RENEW)
                 }
                 Err(_) => return self.lose(),
             };

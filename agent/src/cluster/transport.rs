@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::{Timestamp, fmt::rfc2822};
 use kube::client::Body;
-use leeward_core::model::ClusterFault;
+use leeward_core::model::{ClusterFault, retry_after};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
@@ -157,7 +157,7 @@ impl Transport {
                 if failures == 1 {
                     tracing::warn!("The API server is away.");
                 }
-                sleep(backoff::delay(failures, MAX_LOOK, backoff::jitter())).await;
+                sleep(backoff::delay(failures, MAX_LOOK)).await;
             }
             if failures > 0 {
                 tracing::info!("The API server is back.");
@@ -213,7 +213,7 @@ impl Transport {
     async fn once(&self, call: &Call) -> Result<(Answer, Option<Duration>), ClusterFault> {
         let response = self.send(call).await?;
         let code = response.status().as_u16();
-        let wait = retry_after(response.headers());
+        let wait = wait_asked(response.headers());
         let body = Limited::new(response.into_body(), MAX_ANSWER)
             .collect()
             .await
@@ -332,10 +332,10 @@ fn unreachable(error: &(dyn std::error::Error + 'static)) -> ClusterFault {
     ClusterFault::Unreachable { message: fault::chain(error) }
 }
 
-/// The API server gives seconds, never a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+/// Reads how long the API server asks to be left alone.
+fn wait_asked(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    retry_after(text(header::RETRY_AFTER)?, text(header::DATE))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use leeward_core::model::is_variable_name;
+use leeward_core::model::{MASK, is_variable_name};
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -305,12 +305,12 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `https://user:secret@host` as `https://***@host`.
+/// `https://user:secret@host` as `https://<masked>@host`.
 pub(super) fn without_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        Some(at) => format!("{scheme}://{MASK}{}", &rest[at..]),
         None => text.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Who we are, where the source is, whom to trust (contract §1).
+//! Who we are, where the source is, whom to trust (docs/reference/configuration.md).
 //!
 //! [`load`] is pure: defaults, the file's text, the environment and the flags
 //! go in as data, a checked [`Config`] with the origin of every value comes

@@ -411,12 +411,12 @@ fn unsafe_urls_are_refused_without_repeating_passwords() {
     assert_snapshot!(refused.join("\n"), @r#"
     --set: source.url: found "http://git.example.com/fleet.git", expected `https://`, since `http://` is only for loopback; `source.allow_http = true` allows it
     --set: source.url: found "git@git.example.com:fleet.git", expected a URL such as `https://git.example.com/fleet.git`; SSH is not supported, use HTTPS with a deploy token
-    --set: source.url: found "ssh://***@git.example.com/fleet.git", expected a URL such as `https://git.example.com/fleet.git`; SSH is not supported, use HTTPS with a deploy token
+    --set: source.url: found "ssh://<masked>@git.example.com/fleet.git", expected a URL such as `https://git.example.com/fleet.git`; SSH is not supported, use HTTPS with a deploy token
     --set: source.url: found "file:///srv/fleet.git", expected a URL such as `https://git.example.com/fleet.git`
-    --set: source.url: found "https://***@git.example.com/fleet.git", expected a URL without credentials; they go into source.username and source.password_file
+    --set: source.url: found "https://<masked>@git.example.com/fleet.git", expected a URL without credentials; they go into source.username and source.password_file
     --set: source.url: found "fleet", expected a URL such as `https://git.example.com/fleet.git`
     --set: report.url: found "http://hq.example.com/v1/events", expected `https://`, since `http://` is only for loopback; `report.allow_http = true` allows it
-    --set: source.proxy: found "socks5://***@proxy", expected the URL of an HTTP proxy such as `http://proxy.example.com:3128`
+    --set: source.proxy: found "socks5://<masked>@proxy", expected the URL of an HTTP proxy such as `http://proxy.example.com:3128`
     "#);
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::{StreamExt as _, stream::FuturesUnordered};
+use leeward_wire::control::{MAX_LINE, Request, Response};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -18,7 +19,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
-use leeward_wire::control::{MAX_LINE, Request, Response};
 
 /// The longest request, in bytes: names and one reason by a person.
 pub const REQUEST_LENGTH_MAX: usize = 64 * 1024;

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RunError, VERSION,
     answers::Asked,
-    chance::{chance, seed},
     follow::{Followed, follow},
     link::Link,
     notify::Notifier,
@@ -24,6 +23,7 @@ use super::{
     thread::Thread,
 };
 use crate::{
+    chance,
     clock::Clock,
     cluster::Kubernetes,
     config::Config,
@@ -108,7 +108,7 @@ impl Life {
         let reporter = config.report.as_ref().map(|report| {
             kept.store.set_outbox_limit(report.max_size);
             let name = &config.cluster.name;
-            let reporter = Reporter::new(Arc::clone(&kept.store), name, report, seed());
+            let reporter = Reporter::new(Arc::clone(&kept.store), name, report, chance::seed());
             delivery = reporter.delivery();
             reporter
         });
@@ -126,7 +126,7 @@ impl Life {
         let mut watching = JoinSet::new();
         watching.spawn_local(cluster.run());
         let hooks = Hooks {
-            jitter: Box::new(chance()),
+            jitter: Box::new(chance::draw),
             beat: beat(kept.clone()),
             reported,
             metrics: Arc::clone(&kept.metrics),

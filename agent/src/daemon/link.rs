@@ -7,8 +7,9 @@ use leeward_core::model::{FetchFailure, Fetched, FetchedFolder, GitId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{RunError, chance::chance, thread::Thread};
+use super::{RunError, thread::Thread};
 use crate::{
+    chance,
     clock::Clock,
     config::SourceConfig,
     edge::Fetch,
@@ -72,7 +73,7 @@ impl Link {
             // What is dropped loses nothing: objects that arrived are kept, and a
             // batch without an answer is sent again.
             () = shutdown.cancelled() => "link",
-            () = poller.run(chance()) => "poll",
+            () = poller.run(chance::draw) => "poll",
             () = report => "report",
         }
     }

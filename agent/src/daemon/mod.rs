@@ -14,7 +14,6 @@
 //! anew; the desk and the store stay.
 
 pub mod answers;
-mod chance;
 mod connections;
 pub mod control;
 mod desk;
@@ -30,7 +29,7 @@ mod thread;
 
 use std::{cell::RefCell, io, rc::Rc, sync::Arc};
 
-use leeward_core::model::StatusDocument;
+use leeward_core::model::{StatusDocument, chain};
 use tokio::{
     sync::{mpsc, watch},
     task::LocalSet,
@@ -249,15 +248,4 @@ impl Lives {
     fn hangs(&self) -> Result<(), RunError> {
         if self.stop.is_cancelled() { Ok(()) } else { Err(RunError::Hangs) }
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use leeward_core::{
-    model::Backoff,
+    model::{Backoff, Chance, chain},
     report::{Delivery, Portion, Refusal, Verdict, verdict},
 };
 use tokio::{sync::watch, time::Instant};
@@ -70,7 +70,7 @@ pub struct Reporter {
     next_state: Instant,
     /// The newest return of the link that was acted on.
     link_up_seen: u64,
-    chance: u64,
+    chance: Chance,
     delivery: watch::Sender<Delivery>,
 }
 
@@ -100,7 +100,7 @@ impl Reporter {
             failures: 0,
             next_state: Instant::now(),
             link_up_seen: 0,
-            chance: seed,
+            chance: Chance::new(seed),
             delivery: watch::Sender::default(),
         }
     }
@@ -175,7 +175,7 @@ impl Reporter {
             let up = self.store.link_up_sequence();
             if up > self.link_up_seen && !firm {
                 self.link_up_seen = up;
-                let spread = self.pacing.link_return_spread.mul_f64(self.jitter());
+                let spread = self.pacing.link_return_spread.mul_f64(self.chance.draw());
                 at = at.min(Instant::now() + spread);
             }
         }
@@ -282,7 +282,7 @@ impl Reporter {
         clock: &impl Fn() -> Timestamp,
     ) -> Next {
         self.failures = self.failures.saturating_add(1);
-        let jitter = self.jitter();
+        let jitter = self.chance.draw();
         let delay = match after {
             // A little later than asked, so that a fleet does not return in one moment.
             Some(after) => after + (after / 10).mul_f64(jitter),
@@ -298,17 +298,6 @@ impl Reporter {
         self.delivery.send_replace(Delivery { failures: self.failures, evidence, next_try });
         Next::Retry { at: Instant::now() + delay, firm: after.is_some() }
     }
-
-    /// 0 to 1, from the seed.
-    fn jitter(&mut self) -> f64 {
-        // xorshift64*: spreads a fleet, guards nothing.
-        self.chance = self.chance.max(1);
-        self.chance ^= self.chance >> 12;
-        self.chance ^= self.chance << 25;
-        self.chance ^= self.chance >> 27;
-        let bits = self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32;
-        f64::from(u32::try_from(bits).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
-    }
 }
 
 /// Waits for a change; for ever when nobody can make one any more.
@@ -316,19 +305,4 @@ async fn changed(wake: &mut watch::Receiver<u64>) {
     if wake.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// The whole chain of an error on one line.
-fn chain(error: &impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -9,8 +9,8 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use leeward_core::{
-    model::Digest,
-    report::{accepts_zstd, retry_after},
+    model::{Digest, chain, retry_after},
+    report::accepts_zstd,
 };
 use reqwest::header::{self, HeaderMap, HeaderValue};
 
@@ -166,7 +166,7 @@ impl Receiver {
         let failed = |source| SendError::Client { host: self.host(), source };
         let content = |path: &Option<Utf8PathBuf>, error: reqwest::Error| SendError::Content {
             path: path.clone().unwrap_or_default(),
-            message: super::chain(&error),
+            message: chain(&error),
         };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("leeward/", env!("CARGO_PKG_VERSION")))

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use leeward_core::model::{FetchFailure, LinkStep};
+use leeward_core::model::{FetchFailure, LinkStep, chain};
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Url, redirect::Policy};
 
 use super::{
     credentials::TlsMaterial,
-    failure::{chain, failure, hinted},
+    failure::{failure, hinted},
     proxy::is_loopback,
 };
 use crate::config::SourceConfig;

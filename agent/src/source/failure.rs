@@ -4,12 +4,10 @@ use std::{error::Error, io, time::Duration};
 
 use leeward_core::{
     git::{CapabilitiesError, ResponseError, WalkError},
-    model::{FetchFailure, LinkStep},
+    model::{FetchFailure, LinkStep, chain},
 };
 use rustls::CertificateError;
 
-/// The longest that a remote may send us away: a wrong `Retry-After` must not silence a cluster for a day.
-const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Evidence is one line.
 const MAX_EVIDENCE: usize = 400;
 
@@ -33,20 +31,6 @@ pub(super) fn hinted(
     hint: impl Into<String>,
 ) -> FetchFailure {
     FetchFailure { hint: Some(hint.into()), ..failure(step, evidence) }
-}
-
-/// The whole chain of an error, without repeating what a cause already says.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if !texts.iter().any(|earlier| earlier.contains(&text)) {
-            texts.push(text);
-        }
-        next = error.source();
-    }
-    texts.join(": ")
 }
 
 /// Names the step at which a request to `host` failed.
@@ -166,13 +150,12 @@ pub(super) enum Identity {
 /// The failure that a status other than success stands for.
 pub(super) fn of_status(
     status: reqwest::StatusCode,
-    retry_after: Option<&str>,
+    retry_after: Option<Duration>,
     url: &str,
     identity: &Identity,
 ) -> FetchFailure {
     let code = status.as_u16();
     let evidence = format!("HTTP {code} from {url}");
-    let retry_after = retry_after.and_then(parse_retry_after);
     if retry_after.is_some() {
         // With a 403 too: that is how some servers say "too often".
         return FetchFailure { retry_after, ..failure(LinkStep::Http, evidence) };
@@ -196,12 +179,6 @@ pub(super) fn of_status(
         (407, _) => hinted(LinkStep::Proxy, evidence, "the proxy wants credentials in its URL"),
         _ => failure(LinkStep::Http, evidence),
     }
-}
-
-/// Seconds only: a date cannot be trusted where the clock cannot.
-fn parse_retry_after(value: &str) -> Option<Duration> {
-    let seconds = value.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
 pub(super) fn of_capabilities(error: &CapabilitiesError, url: &str) -> FetchFailure {
@@ -236,17 +213,6 @@ pub(super) fn of_walk<E: Error + 'static>(error: &WalkError<E>, path: &str) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_retry_after_is_honoured_within_bounds() {
-        let seconds = |value| {
-            of_status(reqwest::StatusCode::SERVICE_UNAVAILABLE, Some(value), "u", &Identity::Nobody)
-                .retry_after
-        };
-        assert_eq!(seconds("120"), Some(Duration::from_mins(2)));
-        assert_eq!(seconds("999999"), Some(MAX_RETRY_AFTER));
-        assert_eq!(seconds("Fri, 31 Dec 1999 23:59:59 GMT"), None);
-    }
 
     #[test]
     fn refused_credentials_are_named_by_their_file() {

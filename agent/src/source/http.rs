@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use leeward_core::model::{Digest, FetchFailure, LinkStep};
+use leeward_core::model::{Digest, FetchFailure, LinkStep, chain, retry_after};
 use reqwest::{
     Client, Method, Request, Response, Url,
     header::{
-        AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+        AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
         TRANSFER_ENCODING,
     },
 };
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::{
     client::build_client,
     credentials::{Authorization, authorization, tls_material},
-    failure::{chain, failure, hinted, of_request, of_status},
+    failure::{failure, hinted, of_request, of_status},
 };
 use crate::config::SourceConfig;
 
@@ -162,10 +162,10 @@ impl Link {
                 continue;
             }
             if !status.is_success() {
-                let retry_after =
-                    response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let text = |name| response.headers().get(name)?.to_str().ok();
+                let after = text(RETRY_AFTER).and_then(|after| retry_after(after, text(DATE)));
                 let identity = &self.authorization.identity;
-                return Err(of_status(status, retry_after, &self.url(), identity));
+                return Err(of_status(status, after, &self.url(), identity));
             }
             self.check_type(&method, response.headers())?;
             let chunked = response.headers().contains_key(TRANSFER_ENCODING);

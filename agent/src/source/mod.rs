@@ -24,7 +24,7 @@ use leeward_core::{
         PackLimits, PathFault, Purpose, Remembered, Rung, Situation, Stop, learn, next,
         parse_capabilities, parse_path, subtree_at, walk, without_filters,
     },
-    model::{FetchFailure, Fetched, FetchedFolder, GitId, LinkStep},
+    model::{FetchFailure, Fetched, FetchedFolder, GitId, LinkStep, chain},
 };
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ pub use memory::MemoryObjects;
 pub use probe::{ProbeStep, probe};
 
 use self::{
-    failure::{chain, failure, hinted, of_capabilities, of_walk},
+    failure::{failure, hinted, of_capabilities, of_walk},
     http::Link,
     receive::{Keep, Received, Trouble, receive},
     reference::Target,

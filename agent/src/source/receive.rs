@@ -7,12 +7,12 @@ use leeward_core::{
         Decoded, End, Missing, Object, Objects, PackDecoder, PackLimits, ResponseDecoder,
         ResponseError, Stop, Surplus, is_enough,
     },
-    model::{FetchFailure, GitId, LinkStep},
+    model::{FetchFailure, GitId, LinkStep, chain},
 };
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    failure::{chain, failure, hinted, of_response, of_walk},
+    failure::{failure, hinted, of_response, of_walk},
     http::{Answer, Broken, Link},
 };
 

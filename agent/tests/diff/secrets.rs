@@ -24,8 +24,8 @@ fn a_secret_shows_that_it_differs_and_nothing_of_it() {
     --- stdout
     Secret key (app fleet)
       /data/token
-      - HEAD~1: "***"
-      + HEAD:   "***"
+      - HEAD~1: <masked>
+      + HEAD:   <masked, differs>
     1 changed, 0 added, 0 removed
     --- stderr
     "#);
@@ -52,7 +52,7 @@ fn encrypted_files_are_compared_by_what_they_were_and_masked() {
     let said = repository.diff(&["HEAD~1", "HEAD", "--sops-age-key", &key]);
     assert_eq!(said.code, 1, "{}", said.stderr);
     assert!(
-        said.stdout.contains("/data/key\n  - HEAD~1: \"***\"\n  + HEAD:   \"***\"\n"),
+        said.stdout.contains("/data/key\n  - HEAD~1: <masked>\n  + HEAD:   <masked, differs>\n"),
         "{said:?}"
     );
     for part in ["other", "b3RoZXI", "dmFsdWU", "\"value\""] {

@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    pub fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
+    fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
         match &mut self.content {
             Content::Mapping(entries) => Some(entries),
             Content::Scalar(_) | Content::Sequence(_) => None,

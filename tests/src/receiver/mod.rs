@@ -144,7 +144,7 @@ impl Receiver {
             .collect()
     }
 
-    /// What broke the contract: a malformed request, or an event out of order.
+    /// What broke the promises of docs/reference/reports.md: a malformed request, or an event out of order.
     /// Empty when all is well.
     pub fn violations(&self) -> Vec<String> {
         let mut violations = guard(&self.state.violations).clone();

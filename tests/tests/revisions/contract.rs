@@ -1,4 +1,4 @@
-//! The documents of `status` and `why`, against the contract's own words.
+//! The documents of `status` and `why`, against docs/reference/reports.md.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use leeward_tests::scenario::{
 };
 use serde_json::{Value, json};
 
-/// Contract §4 as a pattern: alternatives are parted by `|`; `text`, `int`,
+/// The document as a pattern: alternatives are parted by `|`; `text`, `int`,
 /// `id` (40 hex digits), `hex`, `time` (RFC 3339) and `bool` stand for any of
 /// their kind, everything else for itself. Every field must be there.
 fn status_pattern() -> Value {

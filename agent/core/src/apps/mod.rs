@@ -1,7 +1,7 @@
 //! `leeward.yaml`: which folders are apps, and how each wants to be treated.
 //!
 //! Read strictly: an unknown key is a slip of the pen that would otherwise
-//! change what a whole fleet does.
+//! change what a whole fleet does. docs/guides/repository-layout.md has the schema.
 
 mod order;
 mod reader;
@@ -39,7 +39,7 @@ pub struct AppDefaults {
     pub prune: PruneGuard,
 }
 
-/// The defaults of the contract.
+/// The defaults that docs/guides/repository-layout.md promises.
 impl Default for AppDefaults {
     fn default() -> Self {
         Self {

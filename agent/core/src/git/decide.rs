@@ -160,9 +160,8 @@ impl Effort {
         self.fruitless = 0;
     }
 
-    /// Returns whether a new connection at once is worth it, although the last one broke and
-    /// brought nothing.
-    pub fn may_retry(&self) -> bool {
+    /// Worth another connection at once, although the last one broke and brought nothing.
+    fn may_retry(&self) -> bool {
         self.fruitless < FRUITLESS_LIMIT
     }
 

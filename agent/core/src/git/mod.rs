@@ -40,7 +40,7 @@ pub use request::{FetchRequest, Filter, ls_refs_request};
 pub use response::{RefLine, ResponseDecoder, ResponseError, parse_refs};
 pub use tree::{
     Commit, EMPTY_TREE, EntryMode, TreeEntry, TreeError, commit_of, committed_at, parse_tree,
-    referred_to, tag_target,
+    referred_to,
 };
 
 use crate::model::GitId;

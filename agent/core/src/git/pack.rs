@@ -130,7 +130,6 @@ pub struct PackDecoder {
     window: Vec<u8>,
     bases: Bases,
     dropped: usize,
-    over_limit: Option<u64>,
 }
 
 impl std::fmt::Debug for PackDecoder {
@@ -156,7 +155,6 @@ impl PackDecoder {
             window: vec![0; WINDOW],
             bases: Bases::default(),
             dropped: 0,
-            over_limit: None,
         }
     }
 
@@ -179,11 +177,6 @@ impl PackDecoder {
     /// Deltas that found no base so far.
     pub fn unresolved(&self) -> usize {
         self.dropped + self.bases.waiting()
-    }
-
-    /// The size of the largest thing that was dropped for being over a limit without having an id.
-    pub fn over_limit(&self) -> Option<u64> {
-        self.over_limit
     }
 
     /// An object that came out lately, if it is still at hand.
@@ -338,7 +331,7 @@ impl PackDecoder {
                 Ok(())
             }
             (_, Sink::Discard) => {
-                self.drop_over_limit(offset, size);
+                self.drop_delta(offset);
                 Ok(())
             }
         }
@@ -399,8 +392,8 @@ impl PackDecoder {
         out: &mut Vec<Decoded>,
     ) -> Result<(), PackError<E>> {
         match made {
-            Applied::OverLimit(size) => {
-                self.drop_over_limit(offset, size);
+            Applied::OverLimit => {
+                self.drop_delta(offset);
                 Ok(())
             }
             Applied::Data(data) => self.settle(offset, kind, data, base_depth + 1, out),
@@ -426,7 +419,7 @@ impl PackDecoder {
             };
             let (kind, depth) = (known.kind, known.depth);
             match applied(waiting.offset, kind, &known.data, &waiting.delta, self.limits)? {
-                Applied::OverLimit(size) => self.drop_over_limit(waiting.offset, size),
+                Applied::OverLimit => self.drop_delta(waiting.offset),
                 Applied::Data(data) => {
                     ready.extend(self.emit(waiting.offset, kind, data, depth + 1, out)?);
                 }
@@ -459,16 +452,11 @@ impl PackDecoder {
         self.dropped += 1;
         self.bases.place(offset, Place::Gone);
     }
-
-    fn drop_over_limit(&mut self, offset: u64, size: u64) {
-        self.over_limit = self.over_limit.max(Some(size));
-        self.drop_delta(offset);
-    }
 }
 
 enum Applied {
     Data(Vec<u8>),
-    OverLimit(u64),
+    OverLimit,
 }
 
 fn applied<E: std::error::Error>(
@@ -481,7 +469,7 @@ fn applied<E: std::error::Error>(
     let failed = |source| PackError::Delta { offset, source };
     let (_, size) = delta_sizes(delta).map_err(failed)?;
     if size > limits.of(kind) {
-        return Ok(Applied::OverLimit(size));
+        return Ok(Applied::OverLimit);
     }
     apply_delta(base, delta).map(Applied::Data).map_err(failed)
 }

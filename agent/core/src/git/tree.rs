@@ -37,8 +37,6 @@ pub enum TreeError {
     NameNotText(String),
     #[error("commit has no `{0}` line")]
     NoLine(&'static str),
-    #[error("tag points at a {0}, not at a commit")]
-    TagOf(String),
 }
 
 /// The entries of a tree, in its order.
@@ -153,24 +151,6 @@ pub fn committed_at(commit: &[u8]) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
-/// The commit at which an annotated tag points.
-pub fn tag_target(data: &[u8]) -> Result<(ObjectType, GitId), TreeError> {
-    let mut lines = data.split(|byte| *byte == b'\n');
-    let id = lines
-        .next()
-        .and_then(|line| id_after(line, b"object "))
-        .ok_or(TreeError::NoLine("object"))?;
-    let kind = lines
-        .next()
-        .and_then(|line| line.strip_prefix(b"type "))
-        .ok_or(TreeError::NoLine("type"))?;
-    match kind {
-        b"commit" => Ok((ObjectType::Commit, id)),
-        b"tag" => Ok((ObjectType::Tag, id)),
-        other => Err(TreeError::TagOf(other.escape_ascii().to_string())),
-    }
-}
-
 /// The id on the first line, behind a word.
 fn first_id(data: &[u8], word: &[u8]) -> Option<GitId> {
     id_after(data.split(|byte| *byte == b'\n').next()?, word)
@@ -267,12 +247,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_tag_of_a_tree_is_refused_by_name() {
-        let text = format!("object {}\ntype tree\ntag x\n", "1".repeat(40));
-        assert_eq!(tag_target(text.as_bytes()), Err(TreeError::TagOf("tree".into())));
-    }
-
     proptest::proptest! {
         #[test]
         fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(0_u8.., 0..200)) {
@@ -281,7 +255,6 @@ mod tests {
             for kind in [ObjectType::Commit, ObjectType::Tree, ObjectType::Tag, ObjectType::Blob] {
                 proptest::prop_assert!(referred_to(kind, &bytes).len() <= bytes.len());
             }
-            proptest::prop_assert!(tag_target(&bytes).is_err());
         }
     }
 }

@@ -36,15 +36,6 @@ pub(super) fn service(object: &Value) -> Health {
     Health::healthy()
 }
 
-/// Many ingress controllers never write an address, and a cluster may have none;
-/// neither is a reason to roll back.
-pub(super) fn ingress(object: &Value) -> Health {
-    if list(object, "/status/loadBalancer/ingress").is_empty() {
-        return Health::new(super::Verdict::Healthy, "no controller has given it an address");
-    }
-    Health::healthy()
-}
-
 pub(super) fn definition(object: &Value) -> Health {
     if is_false(object, "NamesAccepted") {
         return Health::failed(message_of(object, "NamesAccepted"));

@@ -23,9 +23,7 @@ pub use self::{
     pods::{PodQuery, needs_pods},
     stuck::{StuckPod, stuck_pods},
 };
-use crate::model::{
-    GitId, HealthName, Kind, Manifest, ObjectFault, ObjectKey, REVISION_ANNOTATION,
-};
+use crate::model::{GitId, HealthName, Kind, ObjectFault, ObjectKey, REVISION_ANNOTATION};
 
 /// How one object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +100,6 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
         ("apps", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set(object),
         ("batch", "Job") => batch::job(object),
         ("", "Service") => builtin::service(object),
-        ("networking.k8s.io", "Ingress") => builtin::ingress(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => builtin::definition(object),
         ("apiregistration.k8s.io", "APIService") => builtin::api_service(object),
         ("autoscaling", "HorizontalPodAutoscaler") => builtin::autoscaler(object),
@@ -154,6 +151,8 @@ fn generic(object: &Value) -> Health {
 
 /// Returns whether objects of a kind can be unhealthy at all; of those that cannot, it
 /// is enough that they exist, and nobody needs to ask the API server about them.
+/// An Ingress is one of them: many controllers never write an address, and a
+/// cluster may have none; neither is a reason to roll back.
 pub fn watches_health(kind: &Kind) -> bool {
     !matches!(
         (kind.group.as_str(), kind.kind.as_str()),
@@ -180,15 +179,6 @@ pub fn watches_health(kind: &Kind) -> bool {
             | ("apps", "ControllerRevision")
             | ("policy", "PodDisruptionBudget")
     )
-}
-
-/// Decides like [`watches_health`], but for one object: most Services have nothing to wait for.
-pub fn has_health(manifest: &Manifest) -> bool {
-    if manifest.key.is("", "Service") {
-        let kind = manifest.body.pointer("/spec/type").and_then(Value::as_str);
-        return kind == Some("LoadBalancer");
-    }
-    watches_health(&manifest.key.kind())
 }
 
 /// The health of many objects as one.

@@ -1,4 +1,4 @@
-//! What `leeward.yaml` says of an app.
+//! What `leeward.yaml` says of an app (docs/guides/repository-layout.md).
 
 use std::{collections::BTreeMap, time::Duration};
 

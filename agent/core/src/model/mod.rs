@@ -2,18 +2,23 @@
 
 mod app;
 mod backoff;
+mod chain;
+mod chance;
 mod cluster;
 mod id;
 mod link;
 mod managed;
 mod object;
 mod quantity;
+mod retry_after;
 mod time;
 mod variable_source;
 mod variables;
 
 pub use app::{APPS_FILE, AppSpec, Heal, IgnoreRule, PruneGuard};
 pub use backoff::Backoff;
+pub use chain::chain;
+pub use chance::Chance;
 pub use cluster::{Applied, ClusterFault, InventoryEntry, KindVersion, Seen, Sighting};
 pub use id::{Digest, Reach, Revision};
 pub use leeward_wire::{
@@ -25,10 +30,11 @@ pub use leeward_wire::{
 pub use link::{FetchFailure, Fetched, FetchedFolder};
 pub use managed::{owned_digest, was_handed_over};
 pub use object::{
-    APP_LABEL, FIELD_MANAGER, HANDOVER_MANAGER, Kind, Manifest, ObjectKey, Origin,
+    APP_LABEL, FIELD_MANAGER, HANDOVER_MANAGER, Kind, MASK, Manifest, ObjectKey, Origin,
     REVISION_ANNOTATION, Scope, annotation, canonical_json,
 };
 pub use quantity::{format_size, parse_duration, parse_size};
+pub use retry_after::{RETRY_AFTER_MAX, RETRY_AFTER_MIN, retry_after};
 pub use time::Uptime;
 pub use variable_source::{SecretVariables, VariableKind, VariableSource};
 pub use variables::{BadName, VALUE_BYTES_MAX, VARIABLES_MAX, Variables, is_variable_name};

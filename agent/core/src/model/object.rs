@@ -17,6 +17,9 @@ pub const APP_LABEL: &str = "leeward.dev/app";
 /// Annotation: the commit that last changed the object.
 pub const REVISION_ANNOTATION: &str = "leeward.dev/revision";
 
+/// Stands in every text and document where a secret would.
+pub const MASK: &str = "<masked>";
+
 /// A kind of object: API group (empty for the core group) and kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kind {

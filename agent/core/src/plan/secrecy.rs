@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
+pub(super) use crate::model::MASK;
 use crate::model::Manifest;
 
 /// Values are cut to this many characters: a report is not a copy of the cluster.
 pub(super) const SHOWN_CHARACTERS: usize = 200;
-/// Stands where a value would.
-pub(super) const MASK: &str = "<masked>";
-/// The same, of a value that is not the one that it is compared with.
+/// Stands where a value would that is not the one that it is compared with.
 pub(super) const MASK_OF_ANOTHER: &str = "<masked, differs>";
 /// A whole copy of the object, secret values included.
 const LAST_APPLIED: &str =

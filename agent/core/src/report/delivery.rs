@@ -4,11 +4,6 @@ use std::{ops::Range, time::Duration};
 
 use jiff::Timestamp;
 
-/// `Retry-After` below this is raised to it: a receiver that says 0 is still in trouble.
-pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-/// `Retry-After` above this is cut to it: a wrong header must not silence a cluster for days.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-
 /// How delivery goes, for `why`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
@@ -36,9 +31,8 @@ pub enum Verdict {
     Doubted,
 }
 
-/// Judges an answer by its status and `Retry-After` header.
-pub fn verdict(status: u16, retry_after: Option<Duration>) -> Verdict {
-    let after = retry_after.map(|delay| delay.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX));
+/// Judges an answer by its status; `after` is what its `Retry-After` asks for.
+pub fn verdict(status: u16, after: Option<Duration>) -> Verdict {
     match status {
         200..=299 => Verdict::Acknowledged,
         413 => Verdict::TooLarge,
@@ -47,18 +41,6 @@ pub fn verdict(status: u16, retry_after: Option<Duration>) -> Verdict {
         400..=499 => Verdict::Refused,
         _ => Verdict::Later { after },
     }
-}
-
-/// Reads a `Retry-After` header (RFC 9110 §10.2.3): seconds, or a date, of
-/// which the answer's own `Date` is taken away, since our clock may be wrong.
-pub fn retry_after(header: &str, date: Option<&str>) -> Option<Duration> {
-    let header = header.trim();
-    if let Ok(seconds) = header.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let parse = |text: &str| jiff::fmt::rfc2822::parse(text.trim()).ok().map(|at| at.timestamp());
-    let until = parse(header)?.duration_since(parse(date?)?);
-    Some(Duration::try_from(until).unwrap_or_default())
 }
 
 /// Returns whether an `Accept-Encoding` of the receiver (RFC 9110 §12.5.3) allows zstd.
@@ -207,24 +189,6 @@ mod tests {
             (302, later),
         ];
         assert!(cases.iter().all(|(status, expected)| verdict(*status, None) == *expected));
-    }
-
-    #[test]
-    fn retry_after_is_honoured_within_a_second_and_an_hour() {
-        let after = |seconds| verdict(429, Some(Duration::from_secs(seconds)));
-        assert_eq!(after(0), Verdict::Later { after: Some(RETRY_AFTER_MIN) });
-        assert_eq!(after(90), Verdict::Later { after: Some(Duration::from_secs(90)) });
-        assert_eq!(after(999_999), Verdict::Later { after: Some(RETRY_AFTER_MAX) });
-    }
-
-    #[test]
-    fn a_date_in_retry_after_is_read_against_the_clock_of_the_receiver() {
-        let header = "Fri, 02 Jan 2026 03:05:00 GMT";
-        let date = "Fri, 02 Jan 2026 03:04:00 GMT";
-        assert_eq!(retry_after(header, Some(date)), Some(Duration::from_mins(1)));
-        assert_eq!(retry_after(header, None), None);
-        assert_eq!(retry_after(" 120 ", None), Some(Duration::from_mins(2)));
-        assert_eq!(retry_after("soon", Some(date)), None);
     }
 
     #[test]

@@ -10,10 +10,7 @@ pub use leeward_wire::{EventData, EventKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use delivery::{
-    Delivery, Portion, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Refusal, Verdict, accepts_zstd,
-    retry_after, verdict,
-};
+pub use delivery::{Delivery, Portion, Refusal, Verdict, accepts_zstd, verdict};
 pub use fold::{Fold, Relief, Weighed, gap_event, relieve, sameness};
 pub use shrink::shrink;
 pub use wire::{event_id, to_cloud_event};

@@ -16,10 +16,10 @@ use std::{
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use leeward_core::model::StatusDocument;
+use leeward_wire::control::{Request, Response};
 use serde_json::{Value, json};
 
 use super::{Surroundings, main_with};
-use leeward_wire::control::{Request, Response};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const BAD: &str = "fedcba9876543210fedcba9876543210fedcba98";

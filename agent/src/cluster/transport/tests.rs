@@ -8,10 +8,10 @@ fn headers(value: &str) -> HeaderMap {
 
 #[test]
 fn only_whole_seconds_are_a_time_to_wait() {
-    assert_eq!(retry_after(&headers("1")), Some(Duration::from_secs(1)));
-    assert_eq!(retry_after(&headers("soon")), None);
-    assert_eq!(retry_after(&headers("-1")), None);
-    assert_eq!(retry_after(&HeaderMap::new()), None);
+    assert_eq!(wait_asked(&headers("1")), Some(Duration::from_secs(1)));
+    assert_eq!(wait_asked(&headers("soon")), None);
+    assert_eq!(wait_asked(&headers("-1")), None);
+    assert_eq!(wait_asked(&HeaderMap::new()), None);
 }
 
 /// A way to whoever listens on this port.

@@ -92,7 +92,7 @@ impl Follower {
             if self.failures > 0 {
                 tokio::select! {
                     // Cancel safe, both: dropping a timer or a look at a counter loses nothing.
-                    () = sleep(backoff::delay(self.failures, MAX_WAIT, backoff::jitter())) => {}
+                    () = sleep(backoff::delay(self.failures, MAX_WAIT)) => {}
                     _ = self.returns.changed() => self.failures = 0,
                 }
             }
@@ -147,7 +147,7 @@ impl Follower {
     /// Opens a watch. Returns it with the time at which it has to be over.
     async fn open(&self, version: &str) -> Result<(Response<Body>, Instant), End> {
         let seconds = Duration::from_secs(WATCH_SECONDS)
-            + Duration::from_secs_f64(WATCH_JITTER_SECONDS * backoff::jitter());
+            + Duration::from_secs_f64(WATCH_JITTER_SECONDS * crate::chance::draw());
         let query = format!(
             "watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
             encode(version),

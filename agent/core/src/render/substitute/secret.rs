@@ -4,12 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use zeroize::Zeroizing;
 
-use crate::model::{BadName, Variables};
+use crate::model::{BadName, MASK, Variables};
 
 /// Shorter values are not looked for in messages: they are in many words.
 const MASKED_BYTES_MIN: usize = 4;
-/// What stands in a message for a value.
-const MASK: &str = "***";
 
 /// Variables whose values are secret.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -122,10 +120,10 @@ mod tests {
         .map(|text| secrets.mask(text))
         .join("\n");
         insta::assert_snapshot!(masked, @r#"
-        Invalid value: "***": too short
-        ***, ***
-        found "***"
-        it ends with ***…
+        Invalid value: "<masked>": too short
+        <masked>, <masked>
+        found "<masked>"
+        it ends with <masked>…
         port 1
         "#);
     }

@@ -1,5 +1,10 @@
 //! The generated reference pages are those of this code.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop where they fail")]
+
+mod control;
+mod reports;
+
 use std::{fs, path::PathBuf};
 
 fn is_fresh(name: &str, page: &str) {
@@ -30,4 +35,14 @@ fn reference_schema_of_the_configuration_is_fresh() {
 #[test]
 fn reference_of_the_commands_is_fresh() {
     is_fresh("cli.md", &leeward::cli::reference::page());
+}
+
+#[test]
+fn reference_of_the_reports_is_fresh() {
+    is_fresh("reports.md", &reports::page());
+}
+
+#[test]
+fn reference_of_the_control_socket_is_fresh() {
+    is_fresh("control.md", &control::page());
 }
