@@ -19,6 +19,7 @@ pub mod receiver;
 pub mod scenario;
 pub mod tls;
 pub mod weather;
+pub mod webhook;
 
 mod background;
 mod gotool;

@@ -79,6 +79,7 @@ pub(super) fn classify_object(
         404 => ClusterFault::NotFound { message },
         409 | 410 => ClusterFault::Conflict { message },
         408 | 429 => ClusterFault::Unavailable { message },
+        422 if is_about_a_deletion(raw) => ClusterFault::Conflict { message },
         422 if is_immutable(raw) => ClusterFault::Immutable { message },
         503 if !from_api && is_from_aggregator(raw, kind) => {
             let message = format!("the API group {} is not ready: {message}", kind.kind.group);
@@ -111,6 +112,12 @@ fn classify_forbidden(raw: &str, message: String) -> ClusterFault {
     } else {
         ClusterFault::Forbidden { message }
     }
+}
+
+/// How validation says that an object is on its way out; once it is gone, the
+/// same manifest is taken.
+fn is_about_a_deletion(raw: &str) -> bool {
+    raw.contains("no new finalizers can be added if the object is being deleted")
 }
 
 /// How validation says that a field cannot change. There is no code for it.

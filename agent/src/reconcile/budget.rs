@@ -13,6 +13,9 @@ const BULK_IN_FLIGHT: usize = 24;
 /// Requests of one errand under way at once: an app whose requests all hang
 /// leaves room for the bulk of another.
 pub(super) const ERRAND_IN_FLIGHT: usize = 16;
+/// Requests that hang, beside those under way: six apps' worth. When there are
+/// more, they take room from the others, so that the number of all is bounded.
+const ASIDE: usize = 96;
 /// Up to so many objects an errand is short.
 const SHORT: usize = 16;
 
@@ -37,12 +40,13 @@ impl Class {
 pub(super) struct Budget {
     all: Semaphore,
     bulk: Semaphore,
+    aside: Semaphore,
 }
 
 /// Room for one request; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
-    _all: Option<SemaphorePermit<'a>>,
+    _room: Option<SemaphorePermit<'a>>,
     _bulk: Option<SemaphorePermit<'a>>,
 }
 
@@ -56,7 +60,8 @@ impl Budget {
     /// A budget of `in_flight` requests, three quarters of them for bulk.
     pub(super) fn new(in_flight: usize) -> Self {
         let bulk = (in_flight * BULK_IN_FLIGHT / IN_FLIGHT).max(1);
-        Self { all: Semaphore::new(in_flight), bulk: Semaphore::new(bulk) }
+        let aside = Semaphore::new(ASIDE);
+        Self { all: Semaphore::new(in_flight), bulk: Semaphore::new(bulk), aside }
     }
 
     /// Waits for room. Bulk queues among itself first, so at most its share of
@@ -67,7 +72,15 @@ impl Budget {
             Class::Bulk => self.bulk.acquire().await.ok(),
             Class::Short => None,
         };
-        Permit { _all: self.all.acquire().await.ok(), _bulk: bulk }
+        Permit { _room: self.all.acquire().await.ok(), _bulk: bulk }
+    }
+
+    /// Gives the room of a request that hangs to others, while there is another place for it.
+    pub(super) fn set_aside<'a>(&'a self, permit: Permit<'a>) -> Permit<'a> {
+        match self.aside.try_acquire() {
+            Ok(room) => Permit { _room: Some(room), _bulk: None },
+            Err(_) => permit,
+        }
     }
 }
 
@@ -90,6 +103,19 @@ mod tests {
         assert_eq!(short.len(), IN_FLIGHT - BULK_IN_FLIGHT);
         drop(hanging);
         assert!(budget.permit(Class::Bulk).now_or_never().is_some());
+    }
+
+    #[test]
+    fn requests_that_hang_make_room_for_others_up_to_a_bound() {
+        let budget = Budget::new(2);
+        let mut aside = Vec::new();
+        for _ in 0..ASIDE {
+            let permit = budget.permit(Class::Bulk).now_or_never().unwrap();
+            aside.push(budget.set_aside(permit));
+        }
+        let permits = [(); 2].map(|()| budget.permit(Class::Short).now_or_never().unwrap());
+        let _kept = permits.map(|permit| budget.set_aside(permit));
+        assert!(budget.permit(Class::Short).now_or_never().is_none());
     }
 
     #[test]

@@ -38,9 +38,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
             return self.prepare(name, &wanted);
         };
         let drifted = managed.view.drifted.iter().take(CONFIRMED_AT_ONCE);
-        let drifted: Vec<(ObjectKey, InventoryEntry)> = drifted
+        let mut drifted: Vec<(ObjectKey, InventoryEntry)> = drifted
             .filter_map(|key| Some((key.clone(), managed.inventory.get(key)?.clone())))
             .collect();
+        if !self.journal.is_written(managed.durable_from) && drifted.iter().any(is_new) {
+            // What was never sent is known on disk first, as in `write_ahead`.
+            drifted.retain(|one| !is_new(one));
+            if drifted.is_empty() {
+                return Turn::Until(None);
+            }
+        }
         let app = name.clone();
         self.send_for(name, "confirms drift", Class::Short, async move |means| {
             Outcome::Confirmed(confirm(&means, &app, &desired, drifted).await)
@@ -161,6 +168,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
             managed.view.desired = None;
         }
     }
+}
+
+/// Whether an object was never sent.
+fn is_new((_, entry): &(ObjectKey, InventoryEntry)) -> bool {
+    entry.applied.is_none() && entry.uid.is_none()
 }
 
 fn drift_event(

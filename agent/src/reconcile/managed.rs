@@ -46,10 +46,11 @@ pub(super) struct Managed {
 
 impl Managed {
     pub(super) fn new(app: App, inventory: Inventory, epoch: u64) -> Self {
+        let left_alone = app.record.left_alone.iter().map(|(key, _)| key.clone()).collect();
         Self {
             app,
             inventory,
-            view: View::default(),
+            view: View { left_alone, ..View::default() },
             wanting: None,
             errand: None,
             epoch,
@@ -87,6 +88,14 @@ impl Managed {
         self.view.look_at.filter(|_| !self.is_applying())
     }
 
+    /// When it is asked whether objects that were never ours may be written by now.
+    pub(super) fn next_asking(&self, now: Uptime) -> Option<Uptime> {
+        let record = &self.app.record;
+        let is_at_rest = matches!(record.phase, Phase::Good | Phase::Probation { .. });
+        let asks = is_at_rest && !record.left_alone.is_empty() && !self.app.is_paused(now);
+        asks.then_some(self.view.ask_again)
+    }
+
     /// Marks every object that can be unhealthy for a fresh verdict.
     pub(super) fn look_at_everything(&mut self, now: Uptime) {
         let watched = self.inventory.keys().filter(|key| watches_health(&key.kind()));
@@ -115,6 +124,11 @@ impl Managed {
             }
             Phase::Waiting | Phase::Held { .. } | Phase::Applying { .. } => {}
         }
+    }
+
+    /// Returns the objects of ours whose annotation in the cluster asks us not to write them.
+    pub(super) fn owned_and_left_alone(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.view.left_alone.iter().filter(|key| self.owns(key))
     }
 
     pub(super) fn owns(&self, key: &ObjectKey) -> bool {

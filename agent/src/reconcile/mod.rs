@@ -24,6 +24,7 @@ mod errand;
 mod healing;
 mod interface;
 mod journal;
+mod left_alone;
 mod managed;
 mod outside;
 mod poller;

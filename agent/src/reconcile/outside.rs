@@ -1,10 +1,11 @@
 //! What an errand may touch of the outside, and for how long.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, pin::pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
 use leeward_core::model::{Applied, ClusterFault, KindVersion, Manifest, ObjectKey, Uptime};
 use serde_json::Value;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::{Budget, Class, ERRAND_IN_FLIGHT};
@@ -18,6 +19,9 @@ use crate::{
 /// How long an errand makes new requests. What it did not get to is planned
 /// again; each request under way is bounded by itself.
 const ERRAND_TIME: Duration = Duration::from_secs(20);
+/// A request without an answer for so long hangs in a webhook or on the network.
+/// It is no work for the API server, and must not keep others out.
+const HANGS: Duration = Duration::from_secs(2);
 
 /// Everything outside of the loop that errands share.
 #[derive(Debug)]
@@ -75,8 +79,7 @@ impl<C: Cluster> Means<'_, C> {
         key: &ObjectKey,
         version: &str,
     ) -> Result<Option<Value>, ClusterFault> {
-        let _permit = self.outside.budget.permit(self.class.get()).await;
-        self.outside.cluster.get(key, version).await
+        self.within_budget(self.outside.cluster.get(key, version)).await
     }
 
     pub(super) async fn apply(
@@ -84,8 +87,18 @@ impl<C: Cluster> Means<'_, C> {
         manifest: &Manifest,
         mode: ApplyMode,
     ) -> Result<Applied, ClusterFault> {
-        let _permit = self.outside.budget.permit(self.class.get()).await;
-        self.outside.cluster.apply(manifest, mode).await
+        let apply = self.within_budget(self.outside.cluster.apply(manifest, mode));
+        if mode != ApplyMode::DryRun {
+            return apply.await;
+        }
+        // It changes nothing, so nobody has to know what becomes of it: a newer
+        // commit does not wait for a webhook that an older one hangs in.
+        tokio::select! {
+            answer = apply => answer,
+            () = self.stop.cancelled() => {
+                Err(ClusterFault::NotReady { message: "the dry-run was called off".to_owned() })
+            }
+        }
     }
 
     pub(super) async fn list(
@@ -95,8 +108,7 @@ impl<C: Cluster> Means<'_, C> {
         selector: &str,
         each: impl FnMut(Value),
     ) -> Result<(), ClusterFault> {
-        let _permit = self.outside.budget.permit(self.class.get()).await;
-        self.outside.cluster.list(kind, namespace, selector, each).await
+        self.within_budget(self.outside.cluster.list(kind, namespace, selector, each)).await
     }
 
     pub(super) async fn delete(
@@ -105,8 +117,19 @@ impl<C: Cluster> Means<'_, C> {
         version: &str,
         uid: &str,
     ) -> Result<(), ClusterFault> {
-        let _permit = self.outside.budget.permit(self.class.get()).await;
-        self.outside.cluster.delete(key, version, uid).await
+        self.within_budget(self.outside.cluster.delete(key, version, uid)).await
+    }
+
+    /// Makes a request when there is room for it. One that hangs gives its room back.
+    async fn within_budget<T>(&self, request: impl Future<Output = T>) -> T {
+        let budget = &self.outside.budget;
+        let permit = budget.permit(self.class.get()).await;
+        let mut request = pin!(request);
+        if let Ok(answer) = timeout(HANGS, &mut request).await {
+            return answer;
+        }
+        let _room = budget.set_aside(permit);
+        request.await
     }
 
     /// Does `ask` for each item, many at once, in any order. Items that the

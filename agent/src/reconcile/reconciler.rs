@@ -294,7 +294,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             batch.apps.push(app.record.clone());
         }
         managed.app = app;
-        if managed.app.record.phase != before.phase {
+        if !managed.app.record.phase.has_same_work(&before.phase) {
             let (from, to) = (before.phase.name(), managed.app.record.phase.name());
             let reason = reason(&managed.app.record);
             tracing::info!(app = %name, from, to, reason, "The app moved on.");

@@ -49,8 +49,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 Err(_) if is_late => {}
                 Err(undesired) => self.cannot_prepare(name, undesired),
             },
-            Outcome::Preflighted(_) | Outcome::Proved { .. } | Outcome::Confirmed(_) if is_late => {
-            }
+            Outcome::Preflighted(_)
+            | Outcome::Proved { .. }
+            | Outcome::Confirmed(_)
+            | Outcome::Free(_)
+                if is_late => {}
             Outcome::Preflighted(done) => self.preflighted(name, *done),
             Outcome::Looked { keys, .. } if is_late => {
                 let again = self.clock.uptime() + AGAIN_AT_WORK;
@@ -76,6 +79,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Outcome::Healed { drifted, sent } => self.healed(name, &drifted, &sent),
             Outcome::Deleted(deletions) => self.deleted(name, deletions, is_late),
             Outcome::Confirmed(judged) => self.confirmed(name, judged),
+            Outcome::Free(free) => self.take_over(name, &free),
         }
     }
 
@@ -111,10 +115,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
         } else {
             refused("an object belongs to another app", foreign)
         };
-        let Some(managed) = self.apps.get_mut(name) else { return };
-        managed.view.left_alone = left_alone;
-        let epoch = managed.epoch;
         let cleared = event == AppEvent::Cleared;
+        if let Some(desired) = desired.as_ref().filter(|_| cleared) {
+            self.leave_alone(name, desired, &adopted, left_alone);
+        }
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let epoch = managed.epoch;
         let adopted = adopted.into_iter().map(|(key, entry)| (name.clone(), key, Some(entry)));
         let batch = Batch { inventory: adopted.collect(), ..Batch::default() };
         self.take(name, event, batch);

@@ -74,12 +74,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let keys = keys_to_look_at(managed);
             return self.look(name, LookFor::Health, keys);
         }
+        let ask = managed.next_asking(now.uptime);
+        if ask.is_some_and(|at| at <= now.uptime) {
+            return self.ask_again(name);
+        }
         let drifted = !managed.view.drifted.is_empty();
         let (look, heal) = (managed.next_look(), managed.view.next_heal());
         let app = &self.apps[name].app;
         let holds: Vec<Hold> = dependency(self.unready(app).as_ref()).into_iter().collect();
         match next_work(app, &holds, drifted, &now) {
-            Work::Wait(due) => Turn::Until([due, look, heal].into_iter().flatten().min()),
+            Work::Wait(due) => Turn::Until([due, look, heal, ask].into_iter().flatten().min()),
             Work::Know(event) => {
                 self.take(name, event, Batch::default());
                 Turn::GoOn
@@ -187,14 +191,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
             recipe,
             desired: managed.view.desired_for(&target.content).cloned(),
             inventory: managed.inventory.clone(),
-            // Of what is not ours no watch tells when the annotation goes: it is asked again.
-            left_alone: managed
-                .view
-                .left_alone
-                .iter()
-                .filter(|key| managed.owns(key))
-                .cloned()
-                .collect(),
+            // What was never ours is asked anew.
+            left_alone: managed.owned_and_left_alone().cloned().collect(),
             approved,
         };
         self.send_for(name, "examines the candidate", Class::Short, async move |means| {

@@ -6,6 +6,9 @@
 //! trouble still lasts.
 
 mod disk;
+mod many;
+mod newer;
+mod own;
 mod trouble;
 
 use std::{net::TcpListener, path::Path, process::Command, time::Instant};
@@ -100,7 +103,7 @@ impl Apart {
     }
 
     /// Whether the troubled app is not good at this commit.
-    fn not_good_at(&self, commit: &str) -> impl Fn(&StatusDocument) -> bool {
+    fn not_good_at(&self, commit: &str) -> impl Fn(&StatusDocument) -> bool + use<> {
         let (name, commit) = (self.troubled.clone(), commit.to_owned());
         move |status| status.apps.iter().any(|app| app.name == name && !is_good_at(app, &commit))
     }

@@ -4,8 +4,9 @@
 use leeward_core::model::{AppStatus, PhaseName};
 use leeward_tests::scenario::{
     MEDDLER, Scenario,
-    objects::{annotated, config_map, documents, namespace, uid},
+    objects::{annotated, config_map, documents, namespace, text, uid},
 };
+use leeward_tests::webhook::{Call, Webhook, hooked};
 use serde_json::{Value, json};
 
 fn maps(namespace: &str, count: usize) -> Vec<Value> {
@@ -173,4 +174,40 @@ async fn empty_render_goes_only_with_approval() {
     held_until_approved(&mut scenario, name, &[only]).await;
     let status = scenario.good_at(&commit).await.unwrap();
     assert_eq!(status.apps[0].objects, 0);
+}
+
+#[tokio::test]
+async fn approval_is_for_the_deletions_that_were_shown_and_no_others() {
+    let name = "prune-set";
+    let all = maps(name, 10);
+    let last = |value: &str| documents(&[hooked(config_map(name, "last", value), name)]);
+    let files = [
+        ("a.yaml", documents(&all[..4])),
+        ("b.yaml", documents(&all[4..])),
+        ("last.yaml", last("1")),
+    ];
+    let Some(mut scenario) = started(name, &files).await else { return };
+    // What is approved cannot be examined, and so not be applied, before the next commit.
+    let hangs = |call: &Call| call.dry_run && text(&call.object, "/data/key") == "2";
+    let mut webhook = Webhook::start(&scenario.api, name, hangs).await.unwrap();
+    scenario.delete(&["b.yaml"]).unwrap();
+    let first = scenario.commit(&[("last.yaml", last("2"))]).unwrap();
+    let is_held_at = |commit: &str| {
+        let commit = commit.to_owned();
+        move |app: &AppStatus| {
+            is_held(app)
+                && app.candidate.as_ref().is_some_and(|one| one.commit.to_string() == commit)
+        }
+    };
+    let held = scenario.wait_app(name, is_held_at(&first)).await.unwrap();
+    assert!(held.held.unwrap().detail.contains("would delete 6 of 11"));
+    scenario.tell(&["approve", name]).await.unwrap();
+    webhook.wait_calls(|calls| !calls.is_empty()).await.unwrap();
+    let second = scenario.commit(&[("a.yaml", documents(&all[..1]))]).unwrap();
+    let held = scenario.wait_app(name, is_held_at(&second)).await.unwrap();
+    assert!(held.held.unwrap().detail.contains("would delete 9 of 11"));
+    webhook.open();
+    assert_eq!(scenario.versions(&all).await.unwrap().len(), all.len());
+    held_until_approved(&mut scenario, name, &all[1..]).await;
+    scenario.good_at(&second).await.unwrap();
 }

@@ -37,13 +37,19 @@ pub fn judge(
     // What only the inventory has is for the next prune to deal with.
     let Some(prepared) = desired.get(key) else { return Drift::None(entry) };
     let manifest = &prepared.manifest;
-    let Some(live) = live else { return Drift::Real(drift::lost(manifest, None)) };
+    let was_sent = entry.applied.is_some() || entry.uid.is_some();
+    let Some(live) = live else {
+        return if was_sent { Drift::Real(drift::lost(manifest, None)) } else { Drift::Stale };
+    };
     if live["metadata"].get("deletionTimestamp").is_some() {
         // It is on its way out; when it is gone, that is the drift.
         return Drift::None(entry);
     }
     if let Err(refusal) = may_take(live, app) {
         return Drift::LeftAlone(refusal.to_string());
+    }
+    if !was_sent {
+        return Drift::Stale;
     }
     let uid = live["metadata"]["uid"].as_str().map(str::to_owned);
     let fields = owned_digest(live);
@@ -157,6 +163,23 @@ mod tests {
     #[test]
     fn what_was_never_sent_as_git_has_it_now_is_stale() {
         assert_eq!(judged(Some(&live(&json!({}))), Some(Digest::of(b"old"))), Drift::Stale);
+    }
+
+    #[test]
+    fn an_object_that_was_never_sent_is_stale_whether_or_not_somebody_made_it() {
+        let desired = prepared(&[map()], &[]);
+        let entry = InventoryEntry {
+            version: "v1".to_owned(),
+            applied: None,
+            fields: None,
+            uid: None,
+            wave: 0,
+            keep: false,
+        };
+        for theirs in [None, Some(live(&json!({})))] {
+            let drift = judge("shop", &desired, &map().key, entry.clone(), theirs.as_ref());
+            assert_eq!(drift, Drift::Stale);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     gate::Hold,
-    model::{AppSpec, ContentId, Digest, GitId, ObjectFault, Revision},
+    model::{AppSpec, ContentId, Digest, GitId, ObjectFault, ObjectKey, Revision},
 };
 
 /// How many bad revisions an app remembers: as many as `status` shows.
@@ -47,6 +47,10 @@ pub struct AppRecord {
     /// Drifted objects that were put right, ever.
     #[serde(default)]
     pub healed: u64,
+    /// Objects that Git declares and that were never ours, because an annotation
+    /// in the cluster asks to leave them alone; each with its version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_alone: Vec<(ObjectKey, String)>,
 }
 
 impl AppRecord {
@@ -63,6 +67,7 @@ impl AppRecord {
             pause: None,
             removed: false,
             healed: 0,
+            left_alone: Vec::new(),
         }
     }
 
@@ -145,6 +150,23 @@ impl Phase {
             Self::Good => "good",
             Self::RollingBack { .. } => "rolling_back",
             Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Whether there is the same to do as in another phase. A newer commit of the
+    /// same content changes nothing, and must not have anything begun anew.
+    pub fn has_same_work(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Waiting, Self::Waiting) | (Self::Good, Self::Good) => true,
+            (Self::Preflight { target: one }, Self::Preflight { target: two })
+            | (Self::Applying { target: one }, Self::Applying { target: two })
+            | (Self::Probation { target: one }, Self::Probation { target: two })
+            | (Self::RollingBack { bad: one }, Self::RollingBack { bad: two })
+            | (Self::Failed { bad: one }, Self::Failed { bad: two }) => one.content == two.content,
+            (Self::Held { target: one, hold: why }, Self::Held { target: two, hold: reason }) => {
+                one.content == two.content && why == reason
+            }
+            _ => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     gate::{Hold, HoldReason},
-    model::{AppSpec, Backoff, HealthName, ObjectFault, Revision, Uptime},
+    model::{AppSpec, Backoff, HealthName, ObjectFault, ObjectKey, Revision, Uptime},
     report::{Event, EventData},
 };
 
@@ -69,6 +69,8 @@ pub enum AppEvent {
     Healed {
         objects: u64,
     },
+    /// These objects were never ours, and ask to be left alone for now.
+    LeftAlone(Vec<(ObjectKey, String)>),
     Paused {
         length: Duration,
         reason: String,
@@ -157,7 +159,10 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
                 condemn(&mut app, target, reason, faults, now, &mut effects);
             }
             // What was good once is refused now: it stays wanted, and is tried again.
-            Phase::Good | Phase::RollingBack { .. } | Phase::Held { .. } => {
+            Phase::Good
+            | Phase::RollingBack { .. }
+            | Phase::Preflight { .. }
+            | Phase::Held { .. } => {
                 obstacle(&mut app, join(&reason, &faults), now);
             }
             _ => {}
@@ -170,8 +175,14 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
         }
         AppEvent::Healed { objects } => {
             app.record.healed = app.record.healed.saturating_add(objects);
-            clear_obstacle(&mut app);
+            if matches!(app.record.phase, Phase::Preflight { .. }) {
+                // What keeps the candidate out is still there, and has the next try.
+                app.failures = app.failures.saturating_add(1);
+            } else {
+                clear_obstacle(&mut app);
+            }
         }
+        AppEvent::LeftAlone(objects) => app.record.left_alone = objects,
         AppEvent::Paused { length, reason } => {
             let until = now.wall.checked_add(length).unwrap_or(jiff::Timestamp::MAX);
             app.record.pause = Some(Pause { until, length, reason });

@@ -255,3 +255,29 @@ proptest! {
         prop_assert!(settled, "{:?}", app.record.phase);
     }
 }
+
+#[test]
+fn a_newer_commit_of_the_same_content_leaves_the_work_as_it_is() {
+    let mut newer = revision(2);
+    newer.commit = revision(3).commit;
+    let preflight = |target| Phase::Preflight { target };
+    assert!(preflight(newer.clone()).has_same_work(&preflight(revision(2))));
+    assert!(!preflight(revision(3)).has_same_work(&preflight(revision(2))));
+    assert!(!Phase::Applying { target: newer }.has_same_work(&preflight(revision(2))));
+    assert!(Phase::Good.has_same_work(&Phase::Good) && !Phase::Good.has_same_work(&Phase::Waiting));
+}
+
+#[test]
+fn what_runs_and_what_comes_take_turns_while_a_candidate_cannot_be_examined() {
+    let silence = || AppEvent::Obstacle { message: "the webhook is mute".to_owned() };
+    let (mut app, _) = story(good(1), vec![(100, offer(2))]);
+    assert_eq!(next_work(&app, &[], true, &at(100)), Work::Preflight);
+    app = step(app, silence(), &at(101)).0;
+    assert_eq!(next_work(&app, &[], true, &at(120)), Work::Heal);
+    assert_eq!(next_work(&app, &[], false, &at(120)), Work::Preflight);
+    let healed = step(app.clone(), AppEvent::Healed { objects: 1 }, &at(121)).0;
+    assert_eq!(next_work(&healed, &[], true, &at(140)), Work::Preflight);
+    assert_eq!(healed.obstacle, "the webhook is mute");
+    app = step(app, silence(), &at(121)).0;
+    assert_eq!(next_work(&app, &[], true, &at(140)), Work::Preflight);
+}

@@ -28,6 +28,8 @@ pub struct View {
     pub held_back: BTreeMap<ObjectKey, Uptime>,
     /// Objects whose live annotation asks us not to write them.
     pub left_alone: BTreeSet<ObjectKey>,
+    /// When it is asked again whether objects that were never ours may be written.
+    pub ask_again: Uptime,
     /// The last verdict on every object that can be unhealthy.
     pub health: BTreeMap<ObjectKey, Health>,
     /// Objects that changed since their last verdict.

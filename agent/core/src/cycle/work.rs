@@ -41,6 +41,9 @@ pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
     // What goes away needs nothing of the others.
     let first = holds.first().filter(|_| !app.record.removed);
     match &app.record.phase {
+        // While a candidate cannot be examined, what runs is still looked after:
+        // every second try, so that neither keeps the other from its turn.
+        Phase::Preflight { .. } if drifted && app.failures % 2 == 1 => Work::Heal,
         Phase::Preflight { .. } => match first {
             None => Work::Preflight,
             Some(hold) => Work::Know(AppEvent::Held(hold.clone())),

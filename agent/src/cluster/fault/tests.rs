@@ -30,7 +30,7 @@ fn name(fault: &ClusterFault) -> &'static str {
 }
 
 /// In the words of the API server.
-const ANSWERS: [(u16, &str); 34] = [
+const ANSWERS: [(u16, &str); 35] = [
     (400, "strict decoding error: unknown field \"spec.foo\""),
     (400, "metadata.managedFields must be nil"),
     (401, "Unauthorized"),
@@ -85,6 +85,10 @@ const ANSWERS: [(u16, &str); 34] = [
     (
         422,
         "Deployment.apps \"web\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+    ),
+    (
+        422,
+        "ConfigMap \"web\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"example.com/b\"}",
     ),
     (429, "the server has received too many requests"),
     (
@@ -142,6 +146,7 @@ fn every_answer_blames_the_right_one() {
     immutable    422 Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["10.0.0.1"
     immutable    422 RoleBinding "web" is invalid: roleRef: Invalid value: {}: cannot change 
     invalid      422 Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must
+    conflict     422 ConfigMap "web" is invalid: metadata.finalizers: Forbidden: no new final
     unavailable  429 the server has received too many requests
     invalid      500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): .s
     invalid      500 failed to convert new object (/web; apps/v1, Kind=Deployment) to proper 

@@ -7,6 +7,7 @@
 pub(super) mod confirm;
 pub(super) mod delete;
 pub(super) mod difference;
+pub(super) mod free;
 pub(super) mod look;
 pub(super) mod preflight;
 pub(super) mod prepare;
@@ -73,4 +74,6 @@ pub(super) enum Outcome {
     },
     Deleted(Vec<(ObjectKey, Deletion)>),
     Confirmed(Vec<(ObjectKey, Result<Drift, ClusterFault>)>),
+    /// Objects that were never ours, and that may be written from now on.
+    Free(Vec<(ObjectKey, String)>),
 }

@@ -25,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        budget::{Budget, Class},
+        budget::{Budget, Class, IN_FLIGHT},
         outside::Outside,
     },
     delete::{Deletion, delete},
+    free::free,
     look::{Look, look},
     preflight::dry_run,
     send::{Consignment, send},
@@ -50,7 +51,8 @@ pub(super) fn spec(name: &str) -> AppSpec {
 }
 
 /// Objects by key. One with `immutable` cannot be changed, one with finalizers
-/// does not go, and one that says `invalid` is refused.
+/// does not go, one that says `invalid` is refused, and one that says `hangs`
+/// never has an answer.
 #[derive(Debug, Default)]
 struct SmallCluster {
     objects: RefCell<BTreeMap<ObjectKey, Value>>,
@@ -81,6 +83,9 @@ impl Cluster for SmallCluster {
     async fn apply(&self, manifest: &Manifest, mode: ApplyMode) -> Result<Applied, ClusterFault> {
         let key = &manifest.key;
         self.note(if mode == ApplyMode::DryRun { "try" } else { "apply" }, key);
+        if manifest.body["data"]["value"] == "hangs" {
+            std::future::pending::<()>().await;
+        }
         let before = self.objects.borrow().get(key).cloned();
         if manifest.body["data"]["value"] == "invalid" {
             return Err(ClusterFault::Invalid { message: "is invalid".to_owned() });
@@ -224,6 +229,46 @@ async fn an_errand_that_is_told_to_stop_makes_no_new_request() {
     let sent = send(&means, &consignment(&desired(&[map("a", "1")]))).await;
     assert!(sent.applied.is_empty() && sent.verdicts.is_clean());
     assert!(outside.cluster.asked.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_that_hangs_is_called_off_and_meanwhile_keeps_nobody_out() {
+    let (_folder, outside) = outside(SmallCluster::default());
+    let stop = CancellationToken::new();
+    let maps: Vec<Value> = (0..IN_FLIGHT).map(|at| map(&format!("m{at}"), "hangs")).collect();
+    let desired = desired(&maps);
+    let keys: Vec<ObjectKey> = desired.objects.iter().map(|one| one.key().clone()).collect();
+    let (one, two) = keys.split_at(IN_FLIGHT / 2);
+    let nothing = BTreeMap::new();
+    let try_out = |keys| {
+        let (outside, stop, desired, nothing) = (&outside, stop.clone(), &desired, &nothing);
+        async move { dry_run(&outside.means(Class::Short, stop), desired, nothing, keys).await }
+    };
+    let others = async {
+        let means = outside.means(Class::Short, CancellationToken::new());
+        let answer = means.get(&keys[0], "v1").await;
+        stop.cancel();
+        answer
+    };
+    let (one, two, answer) = tokio::join!(try_out(one), try_out(two), others);
+    assert_eq!(answer, Ok(None));
+    for verdicts in [one, two] {
+        assert!(verdicts.obstacle.unwrap().ends_with("the dry-run was called off"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_free_again_is_what_nobody_asks_to_leave_alone() {
+    let cluster = SmallCluster::default();
+    let asks = json!({"annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"}});
+    cluster.put(live("asks", &asks));
+    cluster.put(live("free", &json!({})));
+    let (_folder, outside) = outside(cluster);
+    let means = outside.means(Class::Short, CancellationToken::new());
+    let version = |name| (ObjectKey::of(&map(name, "1")).unwrap(), "v1".to_owned());
+    let mut found = free(&means, ["asks", "free", "gone"].map(version).to_vec()).await;
+    found.sort();
+    assert_eq!(found, ["free", "gone"].map(version));
 }
 
 #[tokio::test]
