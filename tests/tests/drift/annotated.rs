@@ -25,7 +25,7 @@ fn value(live: &Value) -> String {
 async fn object_that_is_annotated_in_the_cluster_is_neither_changed_nor_healed_until_that_goes() {
     for (name, annotation, asks) in [
         ("drift-disabled", "kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
-        ("drift-ignore", "kustomize.toolkit.fluxcd.io/ssa", "Ignore"),
+        ("drift-ssa-ignore", "kustomize.toolkit.fluxcd.io/ssa", "Ignore"),
     ] {
         let (map, canary) = (config_map(name, "map", "1"), config_map(name, "canary", "1"));
         let Some(mut scenario) = Scenario::start(name, &file(name, "1"), |o| o).await.unwrap()
