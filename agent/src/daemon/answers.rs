@@ -60,7 +60,7 @@ impl Answers {
         }
     }
 
-    /// Answers within [`LOOP_PATIENCE`], and at once what needs no loop.
+    /// Answers within half a minute, and at once what needs no loop.
     pub async fn answer(&self, request: Request) -> Response {
         match request {
             Request::Status => self.status(),

@@ -4,10 +4,10 @@
 //! others poll, watch, report and serve. They live on three threads, so that
 //! what blocks one does not stop the others:
 //!
-//! - the *loop* ([`life`]), which is the main thread: the reconciler, the watches
+//! - the *loop* (`life`), which is the main thread: the reconciler, the watches
 //!   of the cluster, the lease, the notifier;
-//! - the *link* ([`link`]): the poller and the reporter;
-//! - the *desk* ([`desk`]): HTTP, the control socket, signals.
+//! - the *link* (`link`): the poller and the reporter;
+//! - the *desk* (`desk`): HTTP, the control socket, signals.
 //!
 //! The death of any of them ends the process: systemd or the kubelet starts it
 //! again, and the store knows where it was. A reload makes the loop and the link

@@ -3,11 +3,11 @@
 //! One loop owns every decision about the cluster, and never waits for anything
 //! outside. Four kinds of work go on beside it, and come back to it as events:
 //!
-//! - **Errands** ([`errand`]) are bounded pieces of work on one app, at most one
+//! - **Errands** (`errand`) are bounded pieces of work on one app, at most one
 //!   for each: render and examine a candidate, send a part of a stage, look,
-//!   delete, heal. They share one [`budget`] of requests to the API server, in
+//!   delete, heal. They share one `budget` of requests to the API server, in
 //!   which short work goes first.
-//! - The **journal** ([`journal`]) writes what was decided while the loop goes
+//! - The **journal** (`journal`) writes what was decided while the loop goes
 //!   on; what changes the cluster because of a decision waits until it is on disk.
 //! - The **poller** ([`Poller`]) brings revisions into the store, at its own pace.
 //! - **Watches** ([`crate::edge::Cluster::watch`]) say what changed in the cluster.

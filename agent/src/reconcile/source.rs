@@ -38,6 +38,9 @@ const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) struct SourceView {
     /// The newest revision that is whole in the store.
     pub(super) record: Option<SourceRecord>,
+    /// The newest one that the apps were offered. `status` shows this one: who waits
+    /// for a commit must not take the apps' former state for their answer to it.
+    pub(super) offered: Option<SourceRecord>,
     pub(super) link: LinkView,
     /// A survey is out.
     surveying: bool,
@@ -51,7 +54,8 @@ pub(super) struct SourceView {
 impl SourceView {
     pub(super) fn new(record: Option<SourceRecord>, wall: Timestamp) -> Self {
         let link = LinkView::unknown(wall);
-        Self { record, link, surveying: false, again: None, taken_in: None }
+        let offered = record.clone();
+        Self { record, offered, link, surveying: false, again: None, taken_in: None }
     }
 }
 
@@ -184,11 +188,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let current = self.source.record.as_ref().map(identity);
         if source.as_ref().map(identity) != current {
             self.source.again = Some(false);
-        } else if let (Some(source), Some(offers)) = (source, offers) {
-            match offers {
-                Ok(offers) => self.offer_all(&source, offers),
-                Err(faults) => self.cannot_offer(&source, &faults),
+        } else {
+            if let (Some(source), Some(offers)) = (source, offers) {
+                match offers {
+                    Ok(offers) => self.offer_all(&source, offers),
+                    Err(faults) => self.cannot_offer(&source, &faults),
+                }
             }
+            self.source.offered.clone_from(&self.source.record);
         }
         self.plan_look();
         if let Some(only_if_changed) = self.source.again.take() {

@@ -75,7 +75,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             boot: self.journal.boot(),
             uptime: self.clock.uptime(),
             wall: self.clock.wall(),
-            source: self.source.record.as_ref(),
+            source: self.source.offered.as_ref(),
             link: &self.source.link,
             outbox: store.outbox_status().unwrap_or_default(),
             store: store_status(store, config),
