@@ -186,9 +186,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             (source.commit, source.tree, source.others.clone(), source.left_out.clone())
         };
         let current = self.source.record.as_ref().map(identity);
-        if source.as_ref().map(identity) != current {
-            self.source.again = Some(false);
-        } else {
+        if source.as_ref().map(identity) == current {
             if let (Some(source), Some(offers)) = (source, offers) {
                 match offers {
                     Ok(offers) => self.offer_all(&source, offers),
@@ -196,6 +194,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 }
             }
             self.source.offered.clone_from(&self.source.record);
+        } else {
+            self.source.again = Some(false);
         }
         self.plan_look();
         if let Some(only_if_changed) = self.source.again.take() {
