@@ -144,7 +144,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             self.hooks.metrics.drift_healed(name);
             batch.events.push((stamp, drift_event(EventData::DriftHealed, name, one)));
         }
-        self.record_sent(name, sent, Batch::default());
+        self.record_sent(name, sent);
         if objects > 0 {
             self.take(name, AppEvent::Healed { objects }, batch);
         }

@@ -202,7 +202,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// Records what was sent, whether or not the app has moved on meanwhile.
-    pub(super) fn record_sent(&mut self, name: &AppName, sent: &Sent, mut batch: Batch) {
+    pub(super) fn record_sent(&mut self, name: &AppName, sent: &Sent) {
+        let mut batch = Batch::default();
         let Some(managed) = self.apps.get_mut(name) else { return };
         let desired = managed.view.desired.as_ref().map(|(_, desired)| desired.clone());
         for (apply, applied) in &sent.applied {
@@ -237,7 +238,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     fn sent(&mut self, name: &AppName, stage: StageName, sent: Sent, is_late: bool) {
         let now = self.clock.uptime();
-        self.record_sent(name, &sent, Batch::default());
+        self.record_sent(name, &sent);
         let Some(managed) = self.apps.get_mut(name) else { return };
         if is_late {
             // Its counts belong to nobody.
