@@ -4,6 +4,7 @@
 //! Run by hand or nightly, on a machine that does nothing else. Exit 1 when a
 //! promise does not hold, 2 when a bench could not be run to its end.
 
+mod apart;
 mod apply;
 mod drift;
 mod fetch;
@@ -26,6 +27,9 @@ enum Bench {
     Apply,
     /// Time to heal edits and deletions, again and again.
     Drift,
+    /// Time to heal edits of an app, and until `status` is answered, while a
+    /// different app is in trouble.
+    Apart,
     /// Memory, processor and disk at rest, and the peak at work.
     Footprint,
     /// Time and memory of `render`, beside the real Kustomize.
@@ -101,6 +105,7 @@ async fn run(arguments: &Arguments, promises: &mut Promises) -> Result<()> {
                 apply::run(promises, sizes, arguments.rounds).await.context("apply")?;
             }
             Bench::Drift => drift::run(promises).await.context("drift")?,
+            Bench::Apart => apart::run(promises).await.context("apart")?,
             Bench::Footprint => {
                 let sizes = arguments.objects_or(&footprint::SIZES);
                 footprint::run(promises, sizes, idle).await.context("footprint")?;

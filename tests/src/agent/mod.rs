@@ -3,6 +3,7 @@
 
 mod binary;
 mod footprint;
+pub mod socket;
 
 use std::{
     fs,
@@ -162,6 +163,11 @@ impl Agent {
     /// The folder of the store.
     pub fn store_path(&self) -> PathBuf {
         self.folder.join("store")
+    }
+
+    /// Where the control socket is while the agent runs.
+    pub fn socket_path(&self) -> PathBuf {
+        self.folder.join("control.sock")
     }
 
     /// Where `/healthz`, `/readyz` and `/metrics` are.

@@ -5,8 +5,10 @@
 //! namespace, and how the names of its apps and cluster-scoped objects begin;
 //! so scenarios do not meet.
 
+pub mod apart;
 pub mod damage;
 pub mod objects;
+pub mod trouble;
 
 use std::{
     process::Output,
