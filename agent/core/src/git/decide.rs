@@ -238,11 +238,15 @@ fn way(situation: &Situation<'_>, wanted: GitId) -> Ask {
         }
         (Filters::None, Some(_)) => stream(situation, None, Stop::OnMoreSurplus),
         (Filters::Depth | Filters::TreeZero, None) => {
-            let deepen = (wanted == *target).then_some(1);
+            let is_commit = wanted == *target;
+            // The root tree is on the way to every folder but the root itself, whose
+            // contents bring it: with the commit it costs no turn of its own.
+            let with_root = is_commit && remote.filters == Filters::Depth && *depth > 0;
+            let filter = if with_root { Filter::PathTrees { depth: 1 } } else { Filter::TreeZero };
             let request = FetchRequest {
                 wants: vec![wanted],
-                deepen,
-                filter: Some(Filter::TreeZero),
+                deepen: is_commit.then_some(1),
+                filter: Some(filter),
                 ..FetchRequest::default()
             };
             Ask::Request { request, purpose: Purpose::Walk, stop: Stop::OnSurplus }

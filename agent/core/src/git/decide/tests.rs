@@ -18,7 +18,17 @@ fn base() -> Base {
 }
 
 fn asked(remote: Remembered, base: Option<Base>, need: &Need, effort: &Effort) -> String {
-    let ask = next(&Situation { target: id(TARGET), depth: 2, base, need, remote, effort });
+    asked_at(2, remote, base, need, effort)
+}
+
+fn asked_at(
+    depth: usize,
+    remote: Remembered,
+    base: Option<Base>,
+    need: &Need,
+    effort: &Effort,
+) -> String {
+    let ask = next(&Situation { target: id(TARGET), depth, base, need, remote, effort });
     let Ask::Request { request, purpose, stop } = ask else { return format!("{ask:?}") };
     let short = |ids: &[GitId]| -> String {
         ids.iter().map(|id| id.to_string()[..2].to_owned()).collect::<Vec<_>>().join(",")
@@ -39,12 +49,14 @@ fn contents(trees: &[u8], blobs: &[u8], salvaged: &[u8]) -> Need {
 }
 
 #[test]
-fn a_first_sync_walks_down_one_object_at_a_time() {
+fn a_first_sync_walks_down_one_object_at_a_time_and_gets_the_root_with_its_commit() {
     let (all, fresh) = (remote(Filters::Depth), Effort::default());
     let tree = Need::PathTree { level: 1, id: id(0x11) };
-    insta::assert_snapshot!(asked(all, None, &Need::Commit, &fresh), @"Walk OnSurplus: want cc deepen 1 TreeZero");
+    insta::assert_snapshot!(asked(all, None, &Need::Commit, &fresh), @"Walk OnSurplus: want cc deepen 1 PathTrees { depth: 1 }");
     insta::assert_snapshot!(asked(all, None, &tree, &fresh), @"Walk OnSurplus: want 11 TreeZero");
     insta::assert_snapshot!(asked(all, None, &contents(&[0xcf], &[], &[]), &fresh), @"Contents { upon_base: false } AtEnd: want cf");
+    // The root tree of a whole repository comes with its contents.
+    insta::assert_snapshot!(asked_at(0, all, None, &Need::Commit, &fresh), @"Walk OnSurplus: want cc deepen 1 TreeZero");
 }
 
 #[test]
