@@ -1,7 +1,10 @@
 //! One app with all that belongs to it: its record, what it owns in the
 //! cluster, what was seen of that, and the errand that is out for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use leeward_core::{
     cycle::{App, Phase, View},
@@ -40,6 +43,8 @@ pub(super) struct Managed {
     /// Counts the phases, above every one that an app of this name had before; an
     /// errand that comes back in a later one is late.
     pub(super) epoch: u64,
+    /// How long nothing is looked at after the last look, which took a part of that.
+    pub(super) rest: Duration,
     /// The journal's ticket that must be on disk before the cluster is changed.
     pub(super) durable_from: u64,
 }
@@ -54,6 +59,7 @@ impl Managed {
             wanting: None,
             errand: None,
             epoch,
+            rest: Duration::ZERO,
             durable_from: 0,
         }
     }

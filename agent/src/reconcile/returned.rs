@@ -18,7 +18,7 @@ use super::{
         send::Sent,
     },
     reconciler::Reconciler,
-    sightings::{AGAIN_AT_REST, AGAIN_AT_WORK},
+    sightings::{AGAIN_AT_REST, AGAIN_AT_WORK, rest_after_look},
 };
 use crate::{edge::Cluster, store::Batch};
 
@@ -29,7 +29,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Back::Surveyed(surveyed) => self.surveyed(*surveyed),
             Back::App { app, epoch, outcome } => {
                 let Some(managed) = self.apps.get_mut(&app) else { return };
-                managed.errand = None;
+                if let (Some(errand), Outcome::Looked { .. }) = (managed.errand.take(), &*outcome) {
+                    managed.rest = rest_after_look(self.clock.uptime() - errand.since);
+                }
                 let is_late = managed.epoch != epoch;
                 self.outcome(&app, *outcome, is_late);
             }
@@ -161,7 +163,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         managed.view.health.extend(found);
         if managed.view.health.values().any(|health| !is_well(health)) {
             let again = if managed.is_at_work() { AGAIN_AT_WORK } else { AGAIN_AT_REST };
-            managed.view.look_by(now + again);
+            managed.view.look_by(now + again.max(managed.rest));
         }
         let mut sum = roll_up(managed.view.health.iter());
         let failed = managed.view.health.values().any(|one| one.verdict == Verdict::Failed);

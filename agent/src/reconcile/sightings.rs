@@ -13,6 +13,11 @@ use crate::edge::Cluster;
 /// Changes come in bursts; one look serves them all.
 const SETTLE_AT_WORK: Duration = Duration::from_millis(200);
 const SETTLE_AT_REST: Duration = Duration::from_secs(1);
+/// An app rests so many times as long as its last look took: a look at hundreds of
+/// workloads that roll out takes from the API server what the rollout itself needs.
+const REST_PER_LOOK: u32 = 4;
+/// A look that took long because the API server hung is no reason to rest for long.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 /// An object that is not healthy is looked at again without an event: its pods
 /// may have begun to crash, which no watched object shows.
 pub(super) const AGAIN_AT_WORK: Duration = Duration::from_secs(1);
@@ -129,7 +134,23 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if watches_health(&key.kind()) {
             let settle = if managed.is_at_work() { SETTLE_AT_WORK } else { SETTLE_AT_REST };
             managed.view.dirty.insert(key.clone());
-            managed.view.look_by(now + settle);
+            managed.view.look_by(now + settle.max(managed.rest));
         }
+    }
+}
+
+/// Returns how long an app rests after a look that took so long.
+pub(super) fn rest_after_look(took: Duration) -> Duration {
+    (took * REST_PER_LOOK).min(LONGEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rest_is_a_multiple_of_the_look_before_it_and_bounded() {
+        assert_eq!(rest_after_look(Duration::from_millis(5)), Duration::from_millis(20));
+        assert_eq!(rest_after_look(Duration::from_secs(10)), LONGEST_REST);
     }
 }
