@@ -77,9 +77,12 @@ impl Apart {
     }
 
     /// Waits for something about the app in trouble.
-    pub async fn wait_troubled(&mut self, wanted: impl Fn(&AppStatus) -> bool) -> Result<()> {
+    pub async fn wait_troubled(
+        &mut self,
+        wanted: impl Fn(&AppStatus) -> bool,
+    ) -> Result<AppStatus> {
         let name = self.troubled.clone();
-        self.scenario.wait_app(&name, wanted).await.map(drop)
+        self.scenario.wait_app(&name, wanted).await
     }
 
     /// Whether the app in trouble has yet to become good at this commit.

@@ -1,8 +1,11 @@
 //! Trouble that the disk makes, and whoever should read the log.
 
-use leeward_tests::scenario::objects::{config_map, text};
+use leeward_tests::scenario::{
+    apart::Apart,
+    objects::{config_map, text},
+};
 
-use super::{Apart, preloaded};
+use super::{heals_while, preloaded};
 
 /// From SIGTERM to the end of the process, at worst.
 const STOP: std::time::Duration = std::time::Duration::from_secs(3);
@@ -44,14 +47,14 @@ async fn edits_are_healed_and_status_is_answered_while_every_fsync_takes_four_se
         options.env("LD_PRELOAD", &preload).env("SLOW_DISK", &file)
     };
     let objects = [config_map(name, "first", "1")];
-    let Some(mut apart) = Apart::prepare(name, &objects, options).await else { return };
-    apart.scenario.agent.start_again().unwrap();
-    apart.both_good().await;
+    let prepared = Apart::prepare(name, &objects, options).await.unwrap();
+    let Some(mut apart) = prepared else { return };
+    apart.start().await.unwrap();
     std::fs::write(&slow, "").unwrap();
     // A commit of the other app keeps the disk busy for a while.
-    let commit = apart.change(&[config_map(name, "first", "2")]);
+    let commit = apart.change(&[config_map(name, "first", "2")]).unwrap();
     let started = std::time::Instant::now();
-    apart.heals_while(|_| true).await;
+    heals_while(&apart, |_| true).await;
     let taken = started.elapsed();
     let live = apart.scenario.live(&apart.map).await.unwrap().unwrap();
     assert_eq!(text(&live, "/data/key"), "1");
@@ -66,7 +69,7 @@ async fn edits_are_healed_and_status_is_answered_while_every_fsync_takes_four_se
 
     // A write is under way when it is told to end.
     std::fs::write(&slow, "").unwrap();
-    apart.heals_while(|_| true).await;
+    heals_while(&apart, |_| true).await;
     apart.scenario.agent.stop(STOP).await.unwrap();
 }
 
@@ -83,14 +86,14 @@ async fn edits_are_healed_while_nobody_reads_the_log() {
         options.launched_by(&["sh", "-c", "exec \"$@\" 2<>\"$0\"", &pipe]).set("log.level", "trace")
     };
     let objects = [config_map(name, "first", "1")];
-    let Some(mut apart) = Apart::prepare(name, &objects, options).await else { return };
-    apart.scenario.agent.start_again().unwrap();
-    apart.both_good().await;
+    let prepared = Apart::prepare(name, &objects, options).await.unwrap();
+    let Some(mut apart) = prepared else { return };
+    apart.start().await.unwrap();
     let none = "leeward_log_lines_dropped_total 0\n";
     let url = format!("{}/metrics", apart.scenario.agent.http_url());
     while reqwest::get(&url).await.unwrap().text().await.unwrap().contains(none) {
-        apart.heals_while(|_| true).await;
+        heals_while(&apart, |_| true).await;
     }
-    apart.heals_while(|_| true).await;
+    heals_while(&apart, |_| true).await;
     apart.scenario.agent.stop(STOP).await.unwrap();
 }

@@ -8,7 +8,7 @@ use leeward_tests::{
 };
 use serde_json::{Value, json};
 
-use super::Apart;
+use super::start;
 
 /// More objects than one errand sends at once.
 const MANY: usize = 60;
@@ -28,22 +28,22 @@ async fn candidate(apart: &mut Apart, commit: &str) {
     let is_candidate = |app: &leeward_core::model::AppStatus| {
         app.candidate.as_ref().is_some_and(|one| one.commit.to_string() == commit)
     };
-    apart.wait_troubled(is_candidate).await;
+    apart.wait_troubled(is_candidate).await.unwrap();
 }
 
 #[tokio::test]
 async fn commit_overtakes_an_older_one_whose_dry_runs_hang() {
     let name = "newer-dry";
-    let Some(mut apart) = Apart::start(name, &[config_map(name, "first", "1")]).await else {
+    let Some(mut apart) = start(name, &[config_map(name, "first", "1")]).await else {
         return;
     };
     let hangs = |call: &leeward_tests::webhook::Call| call.dry_run;
     let mut webhook = Webhook::start(&apart.scenario.api, name, hangs).await.unwrap();
-    apart.change(&maps(name, 20, "old"));
+    apart.change(&maps(name, 20, "old")).unwrap();
     webhook.wait_calls(|calls| !calls.is_empty()).await.unwrap();
     let began = std::time::Instant::now();
-    apart.change(&[config_map(name, "first", "2")]);
-    apart.both_good().await;
+    apart.change(&[config_map(name, "first", "2")]).unwrap();
+    apart.both_good().await.unwrap();
     // The API server would give the dry-runs thirty seconds.
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(webhook.calls().iter().all(|call| call.dry_run));
@@ -52,18 +52,18 @@ async fn commit_overtakes_an_older_one_whose_dry_runs_hang() {
 #[tokio::test]
 async fn nothing_of_an_older_commit_is_sent_once_a_newer_one_is_there() {
     let name = "newer-send";
-    let Some(mut apart) = Apart::start(name, &[config_map(name, "first", "1")]).await else {
+    let Some(mut apart) = start(name, &[config_map(name, "first", "1")]).await else {
         return;
     };
     let hangs = |call: &leeward_tests::webhook::Call| !call.dry_run && value(&call.object) == "old";
     let mut webhook = Webhook::start(&apart.scenario.api, name, hangs).await.unwrap();
-    apart.change(&maps(name, MANY, "old"));
+    apart.change(&maps(name, MANY, "old")).unwrap();
     let is_sent = |calls: &[leeward_tests::webhook::Call]| calls.iter().any(|call| !call.dry_run);
     webhook.wait_calls(is_sent).await.unwrap();
-    let commit = apart.change(&maps(name, MANY, "new"));
+    let commit = apart.change(&maps(name, MANY, "new")).unwrap();
     candidate(&mut apart, &commit).await;
     webhook.open();
-    apart.both_good().await;
+    apart.both_good().await.unwrap();
     let sent = webhook.calls().into_iter().filter(|call| !call.dry_run);
     let values: Vec<String> = sent.map(|call| value(&call.object)).collect();
     let old = values.iter().filter(|value| *value == "old").count();
@@ -78,19 +78,19 @@ async fn nothing_of_an_older_commit_is_sent_once_a_newer_one_is_there() {
 #[tokio::test]
 async fn commit_about_others_neither_repeats_a_preflight_nor_disturbs_an_apply() {
     let name = "newer-foreign";
-    let Some(mut apart) = Apart::start(name, &[config_map(name, "first", "1")]).await else {
+    let Some(mut apart) = start(name, &[config_map(name, "first", "1")]).await else {
         return;
     };
     // It hangs once, for whatever is the first of either sort.
     let webhook = Webhook::start(&apart.scenario.api, name, |call| call.dry_run);
     let mut webhook = webhook.await.unwrap();
     let maps = maps(name, 10, "1");
-    apart.change(&maps);
+    apart.change(&maps).unwrap();
     webhook.wait_calls(|calls| calls.len() == maps.len()).await.unwrap();
     let foreign = apart.scenario.foreign_commit("for another cluster").unwrap();
     candidate(&mut apart, &foreign).await;
     webhook.open();
-    apart.both_good().await;
+    apart.both_good().await.unwrap();
     let dry_runs = webhook.calls().iter().filter(|call| call.dry_run).count();
     assert_eq!(dry_runs, maps.len());
 }
@@ -98,13 +98,13 @@ async fn commit_about_others_neither_repeats_a_preflight_nor_disturbs_an_apply()
 #[tokio::test]
 async fn report_counts_all_objects_although_a_commit_about_others_came_meanwhile() {
     let name = "newer-counts";
-    let Some(mut apart) = Apart::start(name, &[config_map(name, "first", "1")]).await else {
+    let Some(mut apart) = start(name, &[config_map(name, "first", "1")]).await else {
         return;
     };
     let mut webhook =
         Webhook::start(&apart.scenario.api, name, |call| !call.dry_run).await.unwrap();
     let maps = maps(name, 10, "1");
-    apart.change(&maps);
+    apart.change(&maps).unwrap();
     let all_sent = |calls: &[leeward_tests::webhook::Call]| {
         calls.iter().filter(|call| !call.dry_run).count() == 10
     };
@@ -112,7 +112,7 @@ async fn report_counts_all_objects_although_a_commit_about_others_came_meanwhile
     let foreign = apart.scenario.foreign_commit("for another cluster").unwrap();
     candidate(&mut apart, &foreign).await;
     webhook.open();
-    apart.both_good().await;
+    apart.both_good().await.unwrap();
     apart.scenario.agent.kill();
     let events = outbox(&apart.scenario.agent).unwrap();
     let applied = events.iter().rfind(|one| {
@@ -127,18 +127,18 @@ async fn report_counts_all_objects_although_a_commit_about_others_came_meanwhile
 async fn commit_is_applied_while_a_deletion_of_the_one_before_does_not_end() {
     let name = "newer-deletion";
     let (first, goes) = (config_map(name, "first", "1"), config_map(name, "goes", "1"));
-    let Some(mut apart) = Apart::start(name, &[first.clone(), goes.clone()]).await else { return };
+    let Some(mut apart) = start(name, &[first.clone(), goes.clone()]).await else { return };
     let hold = json!({ "metadata": { "finalizers": ["example.com/hold"] } });
     apart.scenario.meddle(&goes, &hold).await.unwrap();
-    apart.change(&[first.clone()]);
+    apart.change(&[first.clone()]).unwrap();
     let leaving = |live: &Value| live["metadata"].get("deletionTimestamp").is_some();
     apart.scenario.wait_live(&goes, leaving).await.unwrap();
-    apart.change(&[config_map(name, "first", "2")]);
+    apart.change(&[config_map(name, "first", "2")]).unwrap();
     apart.scenario.wait_live(&first, |live| value(live) == "2").await.unwrap();
     assert!(apart.scenario.live(&goes).await.unwrap().is_some());
     let release = json!({ "metadata": { "finalizers": null } });
     apart.scenario.meddle(&goes, &release).await.unwrap();
-    apart.both_good().await;
+    apart.both_good().await.unwrap();
     apart.scenario.wait_gone(&goes).await.unwrap();
 }
 
@@ -148,20 +148,23 @@ async fn commit_wins_that_comes_while_the_way_back_from_a_bad_one_hangs() {
     let all = |image: &str, value: &str| {
         [deployment(name, "web", image), hooked(config_map(name, "map", value), name)]
     };
-    let Some(mut apart) = Apart::start(name, &all(GOOD_IMAGE, "1")).await else { return };
+    let Some(mut apart) = start(name, &all(GOOD_IMAGE, "1")).await else { return };
     let hangs = |call: &leeward_tests::webhook::Call| value(&call.object) == "1";
     let mut webhook = Webhook::start(&apart.scenario.api, name, hangs).await.unwrap();
-    let bad = apart.change(&all("crash:1", "2"));
-    apart.wait_troubled(|app| app.phase == PhaseName::RollingBack).await;
+    let bad = apart.change(&all("crash:1", "2")).unwrap();
+    apart.wait_troubled(|app| app.phase == PhaseName::RollingBack).await.unwrap();
     webhook.wait_calls(|calls| calls.iter().any(|one| value(&one.object) == "1")).await.unwrap();
-    let newest = apart.change(&all("app:3", "3"));
+    let newest = apart.change(&all("app:3", "3")).unwrap();
     let has_come = |status: &leeward_core::model::StatusDocument| {
         status.source.commit.is_some_and(|commit| commit.to_string() == newest)
     };
     apart.scenario.wait(has_come).await.unwrap();
     webhook.open();
-    apart.both_good().await;
+    apart.both_good().await.unwrap();
     let map = config_map(name, "map", "");
     assert_eq!(value(&apart.scenario.live(&map).await.unwrap().unwrap()), "3");
-    apart.wait_troubled(|app| app.bad.iter().any(|one| one.commit.to_string() == bad)).await;
+    apart
+        .wait_troubled(|app| app.bad.iter().any(|one| one.commit.to_string() == bad))
+        .await
+        .unwrap();
 }
