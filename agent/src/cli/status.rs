@@ -249,7 +249,7 @@ fn message(app: &AppStatus, now: Timestamp) -> String {
     if let Some(held) = &app.held {
         let until = held
             .until
-            .map_or_else(String::new, |until| format!(", until {}", human::relative(until, now)));
+            .map_or_else(String::new, |until| format!(", ends {}", human::relative(until, now)));
         parts.push(format!("held for {}: {}{until}", spaced(&held.reason), held.detail));
     }
     if let Some(candidate) = &app.candidate {

@@ -45,8 +45,9 @@ pub(super) fn run(
     if let Some(failure) = link_failure(&settled.link) {
         return Err(failure);
     }
-    let well =
-        status::all_well(&settled) && !settled.apps.iter().any(|app| newest_is_bad(app, &settled));
+    let well = status::all_well(&settled)
+        && source_faults(&settled).next().is_none()
+        && !settled.apps.iter().any(|app| newest_is_bad(app, &settled));
     let answer = json!({ "message": message, "well": well, "apps": settled.apps });
     console.answer(&answer, |_| summary(&settled))?;
     Ok(if well { Exit::Done } else { Exit::Different })
@@ -108,7 +109,8 @@ fn is_settled(before: &StatusDocument, now: &StatusDocument, waited: Duration) -
     let polled = before.source != now.source
         || before.link != now.link
         || (now.link.next_try.is_none() && waited >= GRACE);
-    polled && now.link.state != LinkState::Unknown && unsettled(now).is_empty()
+    let known = now.link.state != LinkState::Unknown && !now.source.examining;
+    polled && known && unsettled(now).is_empty()
 }
 
 /// `shop: applying`, for each app that is on its way to somewhere.
@@ -136,6 +138,12 @@ fn link_failure(link: &LinkStatus) -> Option<Failure> {
     })
 }
 
+/// What is wrong with the newest commit as a whole, of which no app has anything then.
+fn source_faults(document: &StatusDocument) -> impl Iterator<Item = &str> {
+    let blockers = document.why.iter().filter(|blocker| blocker.blocker == "source");
+    blockers.map(|blocker| blocker.evidence.as_str())
+}
+
 /// The newest commit went bad in this app, which is back at an older one.
 fn newest_is_bad(app: &AppStatus, document: &StatusDocument) -> bool {
     app.bad.iter().any(|bad| Some(bad.commit) == document.source.commit)
@@ -143,11 +151,14 @@ fn newest_is_bad(app: &AppStatus, document: &StatusDocument) -> bool {
 
 fn summary(document: &StatusDocument) -> String {
     let mut text = String::new();
+    for fault in source_faults(document) {
+        let _ = writeln!(text, "every app stays as it is: {}", human::one_line(fault));
+    }
     for app in &document.apps {
-        let bad = if newest_is_bad(app, document) {
-            "; the newest revision was bad, the last good one runs"
-        } else {
-            ""
+        let bad = match (newest_is_bad(app, document), &app.good) {
+            (false, _) => "",
+            (true, Some(_)) => "; the newest revision was bad, the last good one runs",
+            (true, None) => "; the newest revision was bad, and none was good before",
         };
         let (name, phase) = (human::one_line(&app.name), status::word(&app.phase));
         let _ = writeln!(text, "{name}: {phase}, {}{bad}", status::word(&app.health));
@@ -183,6 +194,27 @@ mod tests {
         let (before, mut now) = (document(), document());
         now.link.next_try = Some("2026-03-01T12:00:40Z".parse().unwrap());
         assert!(is_settled(&before, &now, MOMENT));
+    }
+
+    #[test]
+    fn a_newer_commit_that_no_app_was_offered_yet_is_not_settled() {
+        let (before, mut now) = (document(), document());
+        now.link.next_try = Some("2026-03-01T12:00:40Z".parse().unwrap());
+        now.source.examining = true;
+        assert!(!is_settled(&before, &now, MOMENT));
+    }
+
+    #[test]
+    fn a_commit_without_a_good_one_before_it_is_not_said_to_be_replaced_by_one() {
+        let mut document = document();
+        document.apps.retain(|app| app.name == "shop");
+        document.apps[0].good = None;
+        document.apps[0].phase = PhaseName::Failed;
+        let said = summary(&document);
+        assert!(
+            said.ends_with("the newest revision was bad, and none was good before\n"),
+            "{said}"
+        );
     }
 
     #[test]

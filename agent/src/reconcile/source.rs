@@ -57,6 +57,12 @@ impl SourceView {
         let offered = record.clone();
         Self { record, offered, link, surveying: false, again: None, taken_in: None }
     }
+
+    /// Whether a newer revision than the one that the apps were offered is in the store.
+    pub(super) fn is_examining(&self) -> bool {
+        let identity = |source: &SourceRecord| (source.commit, source.tree);
+        self.record.as_ref().map(identity) != self.offered.as_ref().map(identity)
+    }
 }
 
 impl<C: Cluster + 'static> Reconciler<C> {

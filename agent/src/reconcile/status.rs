@@ -76,6 +76,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             uptime: self.clock.uptime(),
             wall: self.clock.wall(),
             source: self.source.offered.as_ref(),
+            examining: self.source.is_examining(),
             link: &self.source.link,
             outbox: store.outbox_status().unwrap_or_default(),
             store: store_status(store, config),

@@ -45,6 +45,7 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
         uptime: now.uptime,
         wall,
         source: source.as_ref(),
+        examining: false,
         link: &LinkView::unknown(wall),
         outbox: store.outbox_status()?,
         store: store_status(&store, config),

@@ -39,6 +39,9 @@ pub struct SourceStatus {
     pub commit: Option<GitId>,
     pub content: Option<ContentId>,
     pub fetched_at: Option<Timestamp>,
+    /// A newer commit is in the store; what it is for each app is being found out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub examining: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

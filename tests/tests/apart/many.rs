@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use leeward_core::model::PhaseName;
 use leeward_tests::{
     scenario::{
-        MEDDLER, SOON, is_good_at,
+        MEDDLER, SOON,
+        apart::Apart,
+        is_good_at,
         objects::{config_map, custom, definition, deployment, documents, thirds},
     },
     weather::say,

@@ -2,7 +2,10 @@
 
 use leeward_core::{model::PhaseName, report::EventKind};
 use leeward_tests::{
-    scenario::objects::{GOOD_IMAGE, config_map, deployment, text},
+    scenario::{
+        apart::Apart,
+        objects::{GOOD_IMAGE, config_map, deployment, text},
+    },
     weather::outbox,
     webhook::{Webhook, hooked},
 };

@@ -20,6 +20,7 @@ pub fn document(facts: &Facts<'_>, apps: &[AppFacts<'_>]) -> StatusDocument {
             commit: facts.source.map(|source| source.commit),
             content: facts.source.map(|source| ContentId(source.tree.to_string())),
             fetched_at: facts.source.map(|source| source.fetched_at),
+            examining: facts.examining,
         },
         link: LinkStatus {
             state: facts.link.state,

@@ -60,6 +60,8 @@ pub struct Facts<'a> {
     pub uptime: Uptime,
     pub wall: Timestamp,
     pub source: Option<&'a SourceRecord>,
+    /// A newer source is in the store, and was not offered to the apps yet.
+    pub examining: bool,
     pub link: &'a LinkView,
     pub outbox: OutboxStatus,
     pub store: StoreStatus,

@@ -112,6 +112,7 @@ impl Agent {
             uptime: self.uptime,
             wall: noon(),
             source: self.source.as_ref(),
+            examining: false,
             link: &self.link,
             outbox: self.outbox.clone(),
             store: StoreStatus { bytes: 1, max_bytes: 2 },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use leeward_core::model::PhaseName;
+use leeward_core::model::{Blocker, PhaseName};
 use serde_json::json;
 
 use super::*;
@@ -225,6 +225,29 @@ fn sync_tells_when_the_newest_revision_was_bad() {
     web: held, unknown
     --- stderr
     ");
+}
+
+#[test]
+fn sync_fails_when_nothing_of_the_newest_commit_can_be_used() {
+    let mut after = document();
+    after.link.next_try = None;
+    after.apps.truncate(1);
+    after.why = vec![Blocker {
+        blocker: "source".to_owned(),
+        app: None,
+        evidence: "leeward.yaml:6:3: unknown key \"dependOn\"".to_owned(),
+        hint: "correct it in Git".to_owned(),
+        next_try: None,
+    }];
+    let answers = vec![status(document()), done("polling"), status(after)];
+    let (said, _) = Device::new().say_to(answers, &["sync", "--wait"]);
+    assert_snapshot!(said.all(), @r#"
+    exit 1
+    --- stdout
+    every app stays as it is: leeward.yaml:6:3: unknown key "dependOn"
+    db: good, healthy
+    --- stderr
+    "#);
 }
 
 #[test]
