@@ -103,10 +103,9 @@ pub(super) fn or_stored(
 
 /// Whether every app is good and healthy.
 pub(super) fn all_well(document: &StatusDocument) -> bool {
-    document
-        .apps
-        .iter()
-        .all(|app| app.phase == PhaseName::Good && app.health == HealthName::Healthy)
+    document.apps.iter().all(|app| {
+        app.phase == PhaseName::Good && app.health == HealthName::Healthy && app.stuck.is_empty()
+    })
 }
 
 fn text(document: &StatusDocument, now: Timestamp, palette: Palette) -> String {

@@ -72,7 +72,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let groups = plan.stages.into_iter().map(|stage| stage.applies);
         let groups: Vec<_> = groups.filter(|group| !group.is_empty()).collect();
         let replacing = managed.view.progress.replacing.keys().cloned().collect();
-        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing);
+        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing).loose();
         let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
             Outcome::Healed { drifted, sent: send(&means, &consignment).await }
         });
@@ -91,10 +91,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let spec = managed.app.record.spec.clone();
         let mut batch = Batch::default();
         let (mut to_heal, mut stale, mut obstacle) = (Vec::new(), BTreeSet::new(), None);
+        let (mut undeclared, mut settled) = (Vec::new(), BTreeSet::new());
         for (key, drift) in judged {
             match drift {
+                Ok(Drift::Undeclared) => {
+                    managed.view.settled(&key);
+                    undeclared.push(key);
+                }
                 Ok(Drift::None(entry)) => {
                     managed.view.settled(&key);
+                    settled.insert(key.clone());
                     if managed.inventory.get(&key).is_some_and(|known| *known != entry) {
                         batch.inventory.push((name.clone(), key, Some(entry)));
                     }
@@ -120,11 +126,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
         }
         self.record(batch);
+        self.free(name, |one| !one.goes && settled.contains(&one.key));
         if !to_heal.is_empty() || !stale.is_empty() {
             self.put_right(name, to_heal, stale);
         } else if let Some(message) = obstacle {
             self.take(name, AppEvent::Obstacle { message }, Batch::default());
-        } else {
+        } else if !self.delete_again(name, &undeclared) {
             self.rest_after_healing(name);
         }
     }
@@ -152,7 +159,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
             .replacing
             .first()
             .map(|(key, why)| format!("{key} is deleted to be made anew: {why}"));
-        if !sent.verdicts.is_clean() {
+        self.free(name, |one| !one.goes && put_right.contains(&one.key));
+        self.stick(name, &sent.verdicts.named);
+        if sent.verdicts.is_general {
             let message = sent.verdicts.as_message();
             self.take(name, AppEvent::Obstacle { message }, Batch::default());
         } else if let Some(message) = waits {

@@ -52,10 +52,13 @@ pub(super) struct Managed {
 impl Managed {
     pub(super) fn new(app: App, inventory: Inventory, epoch: u64) -> Self {
         let left_alone = app.record.left_alone.iter().map(|(key, _)| key.clone()).collect();
+        // What was stuck before the restart may be free by now.
+        let stuck = app.record.stuck.iter().filter(|one| inventory.contains_key(&one.key));
+        let held_back = stuck.map(|one| (one.key.clone(), Uptime::default())).collect();
         Self {
             app,
             inventory,
-            view: View { left_alone, ..View::default() },
+            view: View { left_alone, held_back, ..View::default() },
             wanting: None,
             errand: None,
             epoch,
@@ -67,12 +70,16 @@ impl Managed {
     /// Plans what is to be sent and pruned; `drifted` is sent although nothing
     /// of it changed in Git.
     pub(super) fn plan(&self, desired: &Desired, drifted: &BTreeSet<ObjectKey>) -> Plan {
-        plan(&PlanInput {
+        let mut plan = plan(&PlanInput {
             desired,
             inventory: &self.inventory,
             drifted,
             left_alone: &self.view.left_alone,
-        })
+        });
+        if self.is_rolling_back() {
+            plan.allow_replacing(&self.inventory);
+        }
+        plan
     }
 
     pub(super) fn is_rolling_back(&self) -> bool {
@@ -80,7 +87,7 @@ impl Managed {
     }
 
     /// Whether a plan is being carried out, whose gates look for themselves.
-    fn is_applying(&self) -> bool {
+    pub(super) fn is_applying(&self) -> bool {
         matches!(self.app.record.phase, Phase::Applying { .. } | Phase::RollingBack { .. })
     }
 

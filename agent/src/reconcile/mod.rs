@@ -35,6 +35,7 @@ mod sightings;
 mod source;
 mod status;
 pub mod stored;
+mod stuck;
 mod turn;
 mod variables;
 

@@ -1,6 +1,8 @@
 //! Takes in errands that are back: what was found becomes true in memory and is
 //! recorded. What an errand concludes counts only if its app has not moved on.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use leeward_core::{
     cycle::{AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, LOOK_AGAIN, gate, is_well},
     health::{Health, Verdict, roll_up, watches_health},
@@ -175,6 +177,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
             return;
         };
         if let LookFor::Stage(stage) = what {
+            if managed.is_rolling_back() {
+                return managed.view.pass_or_wait(stage, &keys, now);
+            }
             match gate(&managed.view, &keys) {
                 Gate::Open => managed.view.progress.passed = Some(stage),
                 Gate::Shut => managed.view.progress.look_again = Some(now + LOOK_AGAIN),
@@ -227,9 +232,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 uid: Some(applied.uid.clone()),
                 wave: apply.wave,
                 keep: apply.keep,
+                replace: apply.replace,
             };
             managed.view.settled(key);
             managed.view.progress.replacing.remove(key);
+            managed.view.progress.put_off.remove(key);
             if watches_health(&key.kind()) {
                 managed.view.dirty.insert(key.clone());
             }
@@ -247,6 +254,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             managed.view.progress.counts = leeward_core::cycle::ApplyCounts::default();
             return;
         }
+        let is_rolling_back = managed.is_rolling_back();
         if stage == StageName::Foundations {
             for (apply, _) in &sent.applied {
                 let awaited = Awaited::from(now);
@@ -258,7 +266,28 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if sent.applied.is_empty() && waits && sent.verdicts.is_clean() {
             return;
         }
+        if is_rolling_back && !sent.verdicts.is_general {
+            // What the API server does not take keeps nothing else from going back.
+            self.put_off(name, sent.verdicts.named.into_iter().collect());
+            return self.take(name, AppEvent::StageApplied, Batch::default());
+        }
         self.take(name, sent.verdicts.into_event(), Batch::default());
+    }
+
+    /// Remembers what does not go back for now, and why.
+    pub(super) fn put_off(&mut self, name: &AppName, late: Vec<(ObjectKey, String)>) {
+        let now = self.clock.uptime();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let progress = &mut managed.view.progress;
+        if !late.is_empty() {
+            progress.put_off_at = now;
+        }
+        for (key, reason) in late {
+            tracing::warn!(app = %name, object = %key, reason, "An object does not go back; the rest does.");
+            progress.foundations.remove(&key);
+            progress.replacing.remove(&key);
+            progress.put_off.insert(key, reason);
+        }
     }
 
     /// Remembers which objects are on their way out, to be made anew.
@@ -278,7 +307,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let Some(managed) = self.apps.get_mut(name) else { return };
         let mut batch = Batch::default();
         let mut obstacle = None;
-        let mut under_way = false;
+        let mut under_way = BTreeMap::new();
         for (key, deletion) in deletions {
             match deletion {
                 Deletion::Gone => {
@@ -289,22 +318,34 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     tracing::warn!(app = %name, object = %key, reason, "Not pruned; it is left alone from now on.");
                     batch.inventory.push((name.clone(), key, None));
                 }
-                Deletion::UnderWay => {
-                    under_way = true;
-                    managed.view.progress.deleting.entry(key).or_insert(now);
+                Deletion::UnderWay(reason) => drop(under_way.insert(key, reason)),
+                Deletion::Failed(fault) if fault.is_api_server() => {
+                    obstacle = Some(format!("cannot prune {key}: {fault}"));
                 }
-                Deletion::Failed(fault) => obstacle = Some(format!("cannot prune {key}: {fault}")),
+                Deletion::Failed(fault) => {
+                    drop(under_way.insert(key, format!("it cannot be deleted: {fault}")));
+                }
             }
         }
-        if under_way {
+        let gone: BTreeSet<ObjectKey> =
+            batch.inventory.iter().map(|(_, key, _)| key.clone()).collect();
+        for (key, reason) in &under_way {
+            let deleting = &mut managed.view.progress.deleting;
+            let awaited = deleting.entry(key.clone()).or_insert_with(|| Awaited::from(now));
+            awaited.reason.clone_from(reason);
             managed.view.progress.look_again = Some(now + LOOK_AGAIN);
         }
+        let is_applying = managed.is_applying();
         self.record(batch);
         self.watch_inventory();
+        self.free(name, |one| gone.contains(&one.key));
+        if !is_applying {
+            self.stick(name, &under_way);
+        }
         match obstacle {
             _ if is_late => {}
             Some(message) => self.take(name, AppEvent::Obstacle { message }, Batch::default()),
-            None if under_way => {}
+            // A deletion that takes long has its own limit, and is no fault of the revision.
             None => self.take(name, AppEvent::StageApplied, Batch::default()),
         }
     }

@@ -62,6 +62,7 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
             open: 0,
             message: "",
             wanting: None,
+            awaits: None,
             under_way: None,
         })
         .collect();

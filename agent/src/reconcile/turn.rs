@@ -10,7 +10,7 @@ use leeward_core::{
     model::{AppName, InventoryEntry, ObjectKey, Revision, Uptime},
     plan::{
         desired::{Desired, fault_of},
-        order::Plan,
+        order::{Apply, Plan, StageName},
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -235,7 +235,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
             rolling_back: managed.is_rolling_back(),
         };
         let step = applying.next_step(now);
-        let changes_cluster = matches!(step, ApplyStep::Send(..) | ApplyStep::Delete(_));
+        let changes_cluster =
+            matches!(step, ApplyStep::Send(..) | ApplyStep::SendAgain(_) | ApplyStep::Delete(_));
         if changes_cluster && !self.journal.is_written(managed.durable_from) {
             let Some(fault) = self.journal.fault() else {
                 // The end of the write wakes the loop.
@@ -280,15 +281,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     },
                 )
             }
-            ApplyStep::Send(stage, applies) => {
-                let class = Class::of(applies.len());
-                let replacing = managed.view.progress.replacing.keys().cloned().collect();
-                let consignment =
-                    Consignment::new(desired, vec![applies], &managed.inventory, replacing);
-                self.send_for(name, "applies", class, async move |means| Outcome::Sent {
-                    stage,
-                    sent: send(&means, &consignment).await,
-                })
+            ApplyStep::PutOff(late) => {
+                self.put_off(name, late);
+                Turn::GoOn
+            }
+            ApplyStep::Send(stage, applies) => self.send_objects(name, stage, applies, desired),
+            ApplyStep::SendAgain(applies) => {
+                if let Some(managed) = self.apps.get_mut(name) {
+                    managed.view.progress.second_try = true;
+                }
+                self.send_objects(name, StageName::After, applies, desired)
             }
             ApplyStep::Delete(due) => {
                 let (class, app) = (Class::of(due.len()), name.clone());
@@ -297,6 +299,23 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 })
             }
         }
+    }
+
+    fn send_objects(
+        &mut self,
+        name: &AppName,
+        stage: StageName,
+        applies: Vec<Apply>,
+        desired: Arc<Desired>,
+    ) -> Turn {
+        let managed = &self.apps[name];
+        let class = Class::of(applies.len());
+        let replacing = managed.view.progress.replacing.keys().cloned().collect();
+        let consignment = Consignment::new(desired, vec![applies], &managed.inventory, replacing);
+        self.send_for(name, "applies", class, async move |means| Outcome::Sent {
+            stage,
+            sent: send(&means, &consignment).await,
+        })
     }
 
     /// `inventory := old ∪ new`, on disk before the first object is sent: what
@@ -329,6 +348,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 uid: before.and_then(|entry| entry.uid.clone()),
                 wave: apply.wave,
                 keep: apply.keep,
+                replace: apply.replace,
             };
             if before != Some(&entry) {
                 batch.inventory.push((name.clone(), apply.key.clone(), Some(entry)));

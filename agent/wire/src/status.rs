@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{AppName, ContentId, GitId},
     link::{LinkState, LinkStep},
+    object::ObjectFault,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,9 @@ pub struct AppStatus {
     pub objects: usize,
     pub message: String,
     pub drift: DriftStatus,
+    /// Objects that the cluster does not let be what the wanted revision says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<ObjectFault>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

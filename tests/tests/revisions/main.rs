@@ -15,3 +15,4 @@ mod rollback;
 mod roots;
 mod sealed;
 mod several;
+mod way_back;

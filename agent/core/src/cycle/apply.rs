@@ -6,11 +6,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    step::AppEvent,
+    step::{AppEvent, ApplyCounts},
     view::{Awaited, View},
 };
 use crate::{
-    gate::is_protected,
     health::{Verdict, watches_health},
     model::{InventoryEntry, ObjectFault, ObjectKey, Uptime},
     plan::{
@@ -28,7 +27,7 @@ pub const FOUNDATION_POLL: Duration = Duration::from_millis(50);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long an apply waits for its deletions. A finalizer that hangs keeps its
 /// object in the inventory; it does not make the new revision bad.
-const LONGEST_DELETION: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_DELETION: Duration = Duration::from_secs(60);
 /// Objects that one errand sends. Their results are recorded together: a power
 /// cut repeats at most so many applies.
 pub const SENT_AT_ONCE: usize = 256;
@@ -44,6 +43,10 @@ pub enum ApplyStep {
     /// Dry-run what could not be dry-run before the foundations were in.
     Prove(Vec<ObjectKey>),
     Send(StageName, Vec<Apply>),
+    /// Send what was put off on the way back, for the second and last time.
+    SendAgain(Vec<Apply>),
+    /// Go back without these for now, each with the reason.
+    PutOff(Vec<(ObjectKey, String)>),
     /// Delete these, in the version in which the inventory knows them.
     Delete(Vec<(ObjectKey, String)>),
     /// Nothing new can be seen before this.
@@ -64,6 +67,9 @@ pub struct Applying<'a> {
 impl Applying<'_> {
     /// Decides what is done next to carry out the plan.
     pub fn next_step(&self, now: Uptime) -> ApplyStep {
+        if self.rolling_back {
+            return self.way_back(now);
+        }
         let progress = &self.view.progress;
         if let Some(event) = self.overdue(now) {
             return ApplyStep::Know(event);
@@ -109,30 +115,41 @@ impl Applying<'_> {
 
     /// Deletes the last wave that is still there; the one before it when that is gone.
     fn prune(&self, now: Uptime) -> ApplyStep {
-        let is_overdue = |key: &ObjectKey| {
-            let since = self.view.progress.deleting.get(key);
-            since.is_some_and(|since| *since + LONGEST_DELETION <= now)
-        };
-        // What a bad revision brought and nobody may lose (volumes, namespaces)
-        // stays after a rollback; the guard asks a person about it later.
-        let stays = |key: &ObjectKey| self.rolling_back && is_protected(key);
-        let mut wave = None;
-        let due: Vec<(ObjectKey, String)> = self
-            .plan
-            .prunes
-            .iter()
-            .filter(|key| !stays(key) && !is_overdue(key))
-            .filter_map(|key| Some((key, self.inventory.get(key)?)))
-            .take_while(|(_, entry)| *wave.get_or_insert(entry.wave) == entry.wave)
-            .map(|(key, entry)| (key.clone(), entry.version.clone()))
-            .collect();
+        let due = self.due(now, LONGEST_DELETION, &|_| true);
         if !due.is_empty() {
             return ApplyStep::Delete(due);
         }
+        ApplyStep::Know(AppEvent::ApplyDone { counts: self.counts(), stuck: self.stuck() })
+    }
+
+    /// Of what is to be deleted and `goes`, the last wave that is still there,
+    /// without what has not gone for so long.
+    pub(super) fn due(
+        &self,
+        now: Uptime,
+        patience: Duration,
+        goes: &dyn Fn(&ObjectKey) -> bool,
+    ) -> Vec<(ObjectKey, String)> {
+        let is_overdue = |key: &ObjectKey| {
+            let awaited = self.view.progress.deleting.get(key);
+            awaited.is_some_and(|awaited| awaited.since + patience <= now)
+        };
+        let mut wave = None;
+        self.plan
+            .prunes
+            .iter()
+            .filter(|key| goes(key) && !is_overdue(key))
+            .filter_map(|key| Some((key, self.inventory.get(key)?)))
+            .take_while(|(_, entry)| *wave.get_or_insert(entry.wave) == entry.wave)
+            .map(|(key, entry)| (key.clone(), entry.version.clone()))
+            .collect()
+    }
+
+    pub(super) fn counts(&self) -> ApplyCounts {
         let mut counts = self.view.progress.counts;
         let sent = usize::try_from(counts.created + counts.changed).unwrap_or(usize::MAX);
         counts.unchanged = self.plan.unchanged.saturating_sub(sent) as u64;
-        ApplyStep::Know(AppEvent::ApplyDone(counts))
+        counts
     }
 }
 
@@ -193,7 +210,7 @@ mod tests {
 
     fn entry(digest: Option<crate::model::Digest>, wave: i32) -> InventoryEntry {
         let version = "v1".to_owned();
-        InventoryEntry { version, applied: digest, fields: None, uid: None, wave, keep: false }
+        InventoryEntry { version, applied: digest, wave, ..InventoryEntry::default() }
     }
 
     /// A namespace, a Deployment in wave 0 and a ConfigMap in wave 1.
@@ -268,7 +285,7 @@ mod tests {
         before wave 1 look at Deployment.apps shop/web
         send wave 1: ConfigMap shop/late
         Wait(Uptime(9s))
-        Know(ApplyDone(ApplyCounts { created: 0, changed: 0, pruned: 0, unchanged: 3 }))
+        Know(ApplyDone { counts: ApplyCounts { created: 0, changed: 0, pruned: 0, unchanged: 3 }, stuck: [] })
         "#);
     }
 
@@ -300,10 +317,10 @@ mod tests {
         };
         assert!(step(&view, false, 0).contains("PersistentVolumeClaim"));
         assert!(!step(&view, true, 0).contains("PersistentVolumeClaim"));
-        view.progress.deleting.insert(map, Uptime::default());
-        view.progress.deleting.insert(claim, Uptime::default());
+        view.progress.deleting.insert(map, Awaited::from(Uptime::default()));
+        view.progress.deleting.insert(claim, Awaited::from(Uptime::default()));
         assert!(step(&view, false, 59).starts_with("Delete"));
-        assert!(step(&view, false, 60).starts_with("Know(ApplyDone"));
+        assert!(step(&view, false, 60).starts_with("Know(ApplyDone {"));
     }
 
     #[test]

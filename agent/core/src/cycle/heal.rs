@@ -16,6 +16,8 @@ pub type Drifted = (ObjectKey, Vec<FieldChange>);
 /// What a drifted object turned out to be, seen live.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Drift {
+    /// The revision does not have it: it is for a deletion to deal with.
+    Undeclared,
     /// Nothing that we decide differs: somebody else's field, or our own write
     /// seen late. The inventory is to hold this.
     None(InventoryEntry),
@@ -34,8 +36,7 @@ pub fn judge(
     entry: InventoryEntry,
     live: Option<&Value>,
 ) -> Drift {
-    // What only the inventory has is for the next prune to deal with.
-    let Some(prepared) = desired.get(key) else { return Drift::None(entry) };
+    let Some(prepared) = desired.get(key) else { return Drift::Undeclared };
     let manifest = &prepared.manifest;
     let was_sent = entry.applied.is_some() || entry.uid.is_some();
     let Some(live) = live else {
@@ -143,6 +144,7 @@ mod tests {
             uid: Some("u".to_owned()),
             wave: 0,
             keep: false,
+            replace: false,
         };
         judge("shop", &desired, &map().key, entry, live)
     }
@@ -175,6 +177,7 @@ mod tests {
             uid: None,
             wave: 0,
             keep: false,
+            replace: false,
         };
         for theirs in [None, Some(live(&json!({})))] {
             let drift = judge("shop", &desired, &map().key, entry.clone(), theirs.as_ref());

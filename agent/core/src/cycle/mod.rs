@@ -11,6 +11,7 @@ mod poll;
 mod record;
 mod step;
 mod view;
+mod way_back;
 mod work;
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ pub use apply::{
 };
 pub use heal::{Drift, Drifted, Remedy, judge, remedy};
 pub use poll::{PollPlan, next_poll};
-pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord};
+pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord, Stuck};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
 pub use view::{Awaited, Progress, View, is_well};
 pub use work::{Work, next_work};

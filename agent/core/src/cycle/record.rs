@@ -51,6 +51,27 @@ pub struct AppRecord {
     /// in the cluster asks to leave them alone; each with its version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_alone: Vec<(ObjectKey, String)>,
+    /// Objects that the cluster does not let be what the wanted revision says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<Stuck>,
+}
+
+/// An object that could not be made what a revision says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    pub key: ObjectKey,
+    /// In one line.
+    pub reason: String,
+    /// The revision does not have it: its deletion does not end.
+    #[serde(default)]
+    pub goes: bool,
+}
+
+impl Stuck {
+    /// The fault that status, reports and history show.
+    pub fn fault(&self) -> ObjectFault {
+        ObjectFault::of_object(&self.key, self.reason.clone())
+    }
 }
 
 impl AppRecord {
@@ -68,6 +89,7 @@ impl AppRecord {
             removed: false,
             healed: 0,
             left_alone: Vec::new(),
+            stuck: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use leeward_wire::{
 
 use super::{
     app::{App, AppHealth, Now},
-    record::{BadRecord, GoodRecord, MAX_BAD, Pause, Phase},
+    record::{BadRecord, GoodRecord, MAX_BAD, Pause, Phase, Stuck},
 };
 use crate::{
     gate::{Hold, HoldReason},
@@ -52,7 +52,18 @@ pub enum AppEvent {
     Approved,
     /// A part of the plan is in; the next part has its own time.
     StageApplied,
-    ApplyDone(ApplyCounts),
+    /// All of the candidate is in the cluster, but for the deletions that do not end.
+    ApplyDone {
+        counts: ApplyCounts,
+        stuck: Vec<Stuck>,
+    },
+    /// All of the last good revision is in the cluster again, but for these.
+    WentBack {
+        counts: ApplyCounts,
+        stuck: Vec<Stuck>,
+    },
+    /// These objects cannot be put right now, or can be at last.
+    Stuck(Vec<Stuck>),
     /// The API server refused an object of the revision that is being applied.
     ApplyFailed {
         reason: String,
@@ -131,6 +142,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
         AppEvent::Cleared => {
             if let Phase::Preflight { target } = app.record.phase.clone() {
                 app.record.at = Some(target.clone());
+                app.record.stuck.clear();
                 enter(&mut app, Phase::Applying { target }, now);
             }
         }
@@ -153,7 +165,13 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             app.deadline = Some(now.uptime + app.record.spec.timeout);
             clear_obstacle(&mut app);
         }
-        AppEvent::ApplyDone(counts) => apply_done(&mut app, counts, now, &mut effects),
+        AppEvent::ApplyDone { counts, stuck } => {
+            apply_done(&mut app, counts, stuck, now, &mut effects);
+        }
+        AppEvent::WentBack { counts, stuck } => {
+            went_back(&mut app, counts, stuck, now, &mut effects);
+        }
+        AppEvent::Stuck(stuck) => app.record.stuck = stuck,
         AppEvent::ApplyFailed { reason, faults } => match app.record.phase.clone() {
             Phase::Applying { target } => {
                 condemn(&mut app, target, reason, faults, now, &mut effects);
@@ -277,46 +295,67 @@ fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effect>) {
     enter(app, Phase::Held { target, hold }, now);
 }
 
-fn apply_done(app: &mut App, counts: ApplyCounts, now: &Now, effects: &mut Vec<Effect>) {
-    let applied = |revision: &Revision| AppApplied {
+fn applied(revision: &Revision, counts: ApplyCounts) -> AppApplied {
+    AppApplied {
         commit: revision.commit,
         content: revision.content.clone(),
         created: counts.created,
         changed: counts.changed,
         pruned: counts.pruned,
         unchanged: counts.unchanged,
+    }
+}
+
+fn apply_done(
+    app: &mut App,
+    counts: ApplyCounts,
+    stuck: Vec<Stuck>,
+    now: &Now,
+    effects: &mut Vec<Effect>,
+) {
+    let Phase::Applying { target } = app.record.phase.clone() else { return };
+    app.record.stuck = stuck;
+    effects.push(report(app, &EventData::AppApplied(applied(&target, counts))));
+    enter(app, Phase::Probation { target }, now);
+}
+
+/// Ends the way back. What could not go back is named, and the last good
+/// revision counts as running: its drift is healed, and what is stuck is tried
+/// again from time to time.
+fn went_back(
+    app: &mut App,
+    counts: ApplyCounts,
+    stuck: Vec<Stuck>,
+    now: &Now,
+    effects: &mut Vec<Effect>,
+) {
+    let Phase::RollingBack { bad } = app.record.phase.clone() else { return };
+    let Some(good) = app.record.good.clone() else { return };
+    let known = app.record.bad.iter().find(|record| record.revision.content == bad.content);
+    let reason = known.map_or_else(|| "superseded".to_owned(), |record| record.reason.clone());
+    let faults: Vec<ObjectFault> = stuck.iter().map(Stuck::fault).take(MAX_FAULTS).collect();
+    let data = EventData::AppRolledBack(AppRolledBack {
+        applied: applied(&good.revision, counts),
+        from: bad.commit,
+        reason: reason.clone(),
+        objects: faults,
+    });
+    effects.push(report(app, &data));
+    let told = match stuck.as_slice() {
+        [] => reason,
+        [first, ..] => {
+            format!("{reason}; {} could not go back: {}", stuck.len(), first.fault())
+        }
     };
-    match app.record.phase.clone() {
-        Phase::Applying { target } => {
-            effects.push(report(app, &EventData::AppApplied(applied(&target))));
-            enter(app, Phase::Probation { target }, now);
-        }
-        Phase::RollingBack { bad } => {
-            let Some(good) = app.record.good.clone() else { return };
-            let reason = app
-                .record
-                .bad
-                .iter()
-                .find(|record| record.revision.content == bad.content)
-                .map_or_else(|| "superseded".to_owned(), |record| record.reason.clone());
-            let data = EventData::AppRolledBack(AppRolledBack {
-                applied: applied(&good.revision),
-                from: bad.commit,
-                reason: reason.clone(),
-                objects: Vec::new(),
-            });
-            effects.push(report(app, &data));
-            effects.push(history(app, &good.revision, RevisionVerdict::RolledBack, &reason, now));
-            app.record.at = Some(good.revision.clone());
-            enter(app, Phase::Good, now);
-            if let Some(newest) = app.record.newest.clone()
-                && newest.content != good.revision.content
-                && !app.record.is_bad(&newest.content)
-            {
-                enter(app, Phase::Preflight { target: newest }, now);
-            }
-        }
-        _ => {}
+    effects.push(history(app, &good.revision, RevisionVerdict::RolledBack, &told, now));
+    app.record.stuck = stuck;
+    app.record.at = Some(good.revision.clone());
+    enter(app, Phase::Good, now);
+    if let Some(newest) = app.record.newest.clone()
+        && newest.content != good.revision.content
+        && !app.record.is_bad(&newest.content)
+    {
+        enter(app, Phase::Preflight { target: newest }, now);
     }
 }
 

@@ -4,8 +4,7 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use super::{
-    App, AppEvent, AppHealth, AppRecord, ApplyCounts, GoodRecord, Hold, HoldReason, Now, Phase,
-    step, tests,
+    App, AppEvent, AppHealth, AppRecord, GoodRecord, Hold, HoldReason, Now, Phase, step, tests,
 };
 use crate::model::{HealthName, Uptime};
 
@@ -44,7 +43,8 @@ fn events() -> Vec<(&'static str, AppEvent)> {
         ("released", AppEvent::Released),
         ("approved", AppEvent::Approved),
         ("a stage is applied", AppEvent::StageApplied),
-        ("all is applied", AppEvent::ApplyDone(ApplyCounts::default())),
+        ("all is applied", tests::all_applied()),
+        ("all that can go back is back", tests::went_back()),
         ("an apply fails", AppEvent::ApplyFailed { reason: failed().0, faults: failed().1 }),
         ("an obstacle", AppEvent::Obstacle { message: "no answer".to_owned() }),
         ("healthy", health(HealthName::Healthy, false)),

@@ -45,6 +45,14 @@ pub(super) fn offer(content: u8) -> AppEvent {
     AppEvent::Offered { revision: revision(content), spec: spec(), removed: false }
 }
 
+pub(super) fn all_applied() -> AppEvent {
+    AppEvent::ApplyDone { counts: ApplyCounts::default(), stuck: Vec::new() }
+}
+
+pub(super) fn went_back() -> AppEvent {
+    AppEvent::WentBack { counts: ApplyCounts::default(), stuck: Vec::new() }
+}
+
 fn health(name: HealthName, failed: bool) -> AppEvent {
     AppEvent::Observed(AppHealth { name, failed, faults: Vec::new() })
 }
@@ -67,7 +75,7 @@ fn good(content: u8) -> App {
     let events = vec![
         (0, offer(content)),
         (0, AppEvent::Cleared),
-        (1, AppEvent::ApplyDone(ApplyCounts::default())),
+        (1, all_applied()),
         (2, health(HealthName::Healthy, false)),
         (62, AppEvent::Tick),
     ];
@@ -81,7 +89,7 @@ fn a_revision_is_good_only_after_it_stayed_healthy_for_the_whole_soak() {
     let events = vec![
         (0, offer(1)),
         (0, AppEvent::Cleared),
-        (1, AppEvent::ApplyDone(ApplyCounts::default())),
+        (1, all_applied()),
         (10, health(HealthName::Healthy, false)),
         (40, health(HealthName::Progressing, false)),
         (50, health(HealthName::Healthy, false)),
@@ -99,15 +107,14 @@ fn unhealthy_revision_is_rolled_back_to_the_last_good_one() {
     let events = vec![
         (100, offer(2)),
         (100, AppEvent::Cleared),
-        (101, AppEvent::ApplyDone(ApplyCounts::default())),
+        (101, all_applied()),
         (102, health(HealthName::Degraded, true)),
     ];
     let (app, reports) = story(good(1), events);
     assert_eq!(app.record.phase, Phase::RollingBack { bad: revision(2) });
     assert_eq!(app.record.wanted(), Some(&revision(1)));
     assert_eq!(reports, ["dev.leeward.app.applied.v1", "dev.leeward.app.failed.v1"]);
-    let (app, reports) =
-        story(app, vec![(103, AppEvent::ApplyDone(ApplyCounts::default())), (104, offer(2))]);
+    let (app, reports) = story(app, vec![(103, went_back()), (104, offer(2))]);
     assert_eq!(app.record.phase, Phase::Good);
     assert_eq!(reports, ["dev.leeward.app.rolledback.v1"]);
 }
@@ -140,11 +147,7 @@ fn a_candidate_refused_after_another_was_half_applied_leads_back_to_the_good_one
 
 #[test]
 fn an_api_server_that_is_away_counts_against_no_revision() {
-    let mut events = vec![
-        (100, offer(2)),
-        (100, AppEvent::Cleared),
-        (101, AppEvent::ApplyDone(ApplyCounts::default())),
-    ];
+    let mut events = vec![(100, offer(2)), (100, AppEvent::Cleared), (101, all_applied())];
     events.extend((1..100).map(|minute| {
         (101 + minute * 60, AppEvent::Obstacle { message: "connection refused".to_owned() })
     }));
@@ -188,7 +191,8 @@ fn any_event() -> impl Strategy<Value = AppEvent> {
         1 => Just(AppEvent::Released),
         1 => Just(AppEvent::Approved),
         1 => Just(AppEvent::StageApplied),
-        4 => Just(AppEvent::ApplyDone(ApplyCounts::default())),
+        4 => Just(all_applied()),
+        4 => Just(went_back()),
         1 => Just(AppEvent::ApplyFailed { reason: "r".to_owned(), faults: fault() }),
         1 => Just(AppEvent::Obstacle { message: "o".to_owned() }),
         4 => Just(health(HealthName::Healthy, false)),
@@ -244,7 +248,8 @@ proptest! {
                 Work::Know(event) => (app, _) = step(app, event, &at(uptime)),
                 Work::Preflight => (app, _) = step(app, AppEvent::Cleared, &at(uptime)),
                 Work::Apply | Work::Heal => {
-                    (app, _) = step(app, AppEvent::ApplyDone(ApplyCounts::default()), &at(uptime));
+                    (app, _) = step(app, all_applied(), &at(uptime));
+                    (app, _) = step(app, went_back(), &at(uptime));
                 }
             }
         }

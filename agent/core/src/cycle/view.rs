@@ -4,14 +4,23 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::step::ApplyCounts;
 use crate::{
     health::{Health, Verdict},
-    model::{ContentId, ObjectKey, Uptime},
+    model::{Backoff, ContentId, ObjectKey, Uptime},
     plan::{desired::Desired, fight::HealHistory, order::StageName},
 };
+
+/// Between two tries to put one object right that the cluster does not take. A
+/// webhook that restarts is back in seconds; what is refused for good costs a
+/// request every five minutes.
+const STUCK: Backoff = Backoff { min: Duration::from_secs(1), max: Duration::from_secs(300) };
+
+/// What is waited for has a name from then on.
+const WORTH_SAYING: Duration = Duration::from_secs(3);
 
 /// What was seen of an app's objects, and how far the work on them has come.
 #[derive(Debug, Default)]
@@ -26,6 +35,8 @@ pub struct View {
     pub heals: BTreeMap<ObjectKey, HealHistory>,
     /// Drifted objects that are fought over, and until when they are left for now.
     pub held_back: BTreeMap<ObjectKey, Uptime>,
+    /// Tries in a row that did not put an object right.
+    pub tries: BTreeMap<ObjectKey, u32>,
     /// Objects whose live annotation asks us not to write them.
     pub left_alone: BTreeSet<ObjectKey>,
     /// When it is asked again whether objects that were never ours may be written.
@@ -57,8 +68,17 @@ pub struct Progress {
     pub foundations: BTreeMap<ObjectKey, Awaited>,
     /// Objects that are deleted to be made anew, each with the time of its deletion.
     pub replacing: BTreeMap<ObjectKey, Awaited>,
-    /// Objects whose deletion was asked for, and when.
-    pub deleting: BTreeMap<ObjectKey, Uptime>,
+    /// Objects whose deletion was asked for, each with the time and with what keeps it.
+    pub deleting: BTreeMap<ObjectKey, Awaited>,
+    /// What the API server did not take on the way back, and why. It is tried
+    /// once more when everything else is back.
+    pub put_off: BTreeMap<ObjectKey, String>,
+    /// When something was put off last.
+    pub put_off_at: Uptime,
+    /// What was put off was tried again.
+    pub second_try: bool,
+    /// Since when a stage of the way back waits for the health of what comes before it.
+    pub gate_since: Option<Uptime>,
     /// The stage whose predecessors were seen to be healthy.
     pub passed: Option<StageName>,
     /// Before this there is nothing new to see.
@@ -91,6 +111,17 @@ impl View {
         self.drifted.remove(key);
         self.gone.remove(key);
         self.open.remove(key);
+        self.tries.remove(key);
+    }
+
+    /// Leaves an object that cannot be put right for a while, longer each time.
+    /// Returns how many tries it has had.
+    pub fn put_off(&mut self, key: &ObjectKey, now: Uptime, jitter: f64) -> u32 {
+        let tries = self.tries.entry(key.clone()).or_default();
+        *tries = tries.saturating_add(1);
+        self.held_back.insert(key.clone(), now + STUCK.delay(*tries, jitter));
+        self.drifted.remove(key);
+        *tries
     }
 
     /// Forgets an object that is no longer owned.
@@ -103,6 +134,7 @@ impl View {
         self.dirty.remove(key);
         self.progress.deleting.remove(key);
         self.progress.unproven.remove(key);
+        self.progress.put_off.remove(key);
     }
 
     /// Takes up fought-over objects again whose time has come, and drops the
@@ -141,6 +173,20 @@ impl View {
 }
 
 impl Progress {
+    /// Returns what the apply waits for, in one line, once that is worth a word.
+    pub fn awaits(&self, now: Uptime) -> Option<String> {
+        let deleting = self.deleting.iter().chain(&self.replacing);
+        let deletion = |(key, awaited): (&ObjectKey, &Awaited)| {
+            (awaited.since, format!("waits for the deletion of {key}: {}", awaited.reason))
+        };
+        let foundation = |(key, awaited): (&ObjectKey, &Awaited)| {
+            (awaited.since, format!("waits for {key}: {}", awaited.reason))
+        };
+        let all = deleting.map(deletion).chain(self.foundations.iter().map(foundation));
+        let worth = all.filter(|(since, _)| *since + WORTH_SAYING <= now);
+        worth.min_by_key(|(since, _)| *since).map(|(_, line)| line)
+    }
+
     /// Begins the wait for everything anew, once it was said what is late.
     pub fn wait_on(&mut self, now: Uptime) {
         for awaited in self.replacing.values_mut().chain(self.foundations.values_mut()) {

@@ -139,7 +139,7 @@ pub struct Sighting {
 ///
 /// Written before the object is first created, so that nothing that we made
 /// can be orphaned; removed only after its deletion is confirmed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InventoryEntry {
     pub version: String,
     /// The digest of the manifest that was last applied; `None` until the first
@@ -151,4 +151,7 @@ pub struct InventoryEntry {
     pub wave: i32,
     /// The manifest asked never to be pruned.
     pub keep: bool,
+    /// The manifest allowed the object to be deleted and made anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }

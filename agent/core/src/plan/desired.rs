@@ -44,6 +44,8 @@ pub struct Desired {
     /// Objects of kinds that the API server does not serve (yet), and that no
     /// CRD of this revision declares.
     pub unknown: Vec<ObjectFault>,
+    /// The keys of those, each with the reason in a few words.
+    pub unserved: BTreeMap<ObjectKey, String>,
     /// The place of every key in `objects`.
     index: BTreeMap<ObjectKey, usize>,
     /// Namespaces and kinds that this revision brings along.
@@ -93,21 +95,19 @@ impl Desired {
             marks,
             stage,
         });
-        let unknown = scoped.unknown.iter().map(not_served).collect();
-        Ok(Self::of(objects.collect(), ignored, unknown))
+        let unknown: Vec<ObjectFault> = scoped.unknown.iter().map(not_served).collect();
+        let keys = scoped.unknown.iter().map(|manifest| manifest.key.clone());
+        let unserved = keys.zip(unknown.iter().map(|fault| fault.message.clone())).collect();
+        Ok(Self { unknown, unserved, ..Self::of(objects.collect(), ignored) })
     }
 
-    fn of(
-        objects: Vec<Prepared>,
-        ignored: BTreeMap<ObjectKey, IgnoredFields>,
-        unknown: Vec<ObjectFault>,
-    ) -> Self {
+    fn of(objects: Vec<Prepared>, ignored: BTreeMap<ObjectKey, IgnoredFields>) -> Self {
         let index = objects.iter().enumerate().map(|(at, one)| (one.key().clone(), at)).collect();
         let namespaces = objects.iter().filter(|one| one.key().is("", "Namespace"));
         let namespaces = namespaces.map(|one| one.key().name.clone()).collect();
         let kinds = objects.iter().filter_map(|one| declared_scope(&one.manifest.body));
         let kinds = kinds.map(|(kind, _)| kind).collect();
-        Self { objects, ignored, unknown, index, namespaces, kinds }
+        Self { objects, ignored, index, namespaces, kinds, ..Self::default() }
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<&Prepared> {
@@ -116,6 +116,11 @@ impl Desired {
 
     pub fn contains(&self, key: &ObjectKey) -> bool {
         self.index.contains_key(key)
+    }
+
+    /// Whether Git wants an object to be, even if its kind is not served.
+    pub fn declares(&self, key: &ObjectKey) -> bool {
+        self.contains(key) || self.unserved.contains_key(key)
     }
 
     /// Whether the namespace or the kind of an object comes with this revision.

@@ -41,6 +41,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Lets that be replaced which may be replaced as it is in the cluster now: the
+    /// way back undoes what the annotation of the bad revision allowed.
+    pub fn allow_replacing(&mut self, inventory: &BTreeMap<ObjectKey, InventoryEntry>) {
+        for apply in self.stages.iter_mut().flat_map(|stage| &mut stage.applies) {
+            apply.replace |= inventory.get(&apply.key).is_some_and(|entry| entry.replace);
+        }
+    }
+
     /// Whether there is nothing to send and nothing to delete.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty() && self.prunes.is_empty()
@@ -149,6 +157,26 @@ pub fn kind_rank(kind: &Kind) -> u8 {
     }
 }
 
+/// Whether an object can keep others from being written or from running: what
+/// decides on admission, limits, and policies. What a bad revision brought of
+/// these goes before anything else.
+pub fn stands_in_the_way(key: &ObjectKey) -> bool {
+    /// Their kinds are policies, all of them.
+    const POLICIES: [&str; 6] = [
+        "admissionregistration.k8s.io",
+        "constraints.gatekeeper.sh",
+        "kyverno.io",
+        "policies.kyverno.io",
+        "policies.kubewarden.io",
+        "cilium.io",
+    ];
+    POLICIES.contains(&key.group.as_str())
+        || key.is("", "ResourceQuota")
+        || key.is("", "LimitRange")
+        || key.is("networking.k8s.io", "NetworkPolicy")
+        || key.is("policy", "PodDisruptionBudget")
+}
+
 fn in_kind_order(key: &ObjectKey) -> (u8, &ObjectKey) {
     (kind_rank(&key.kind()), key)
 }
@@ -249,7 +277,7 @@ fn apply(input: &PlanInput<'_>, index: usize, one: &Prepared) -> Option<Apply> {
 
 /// What Git does not declare any more: to be pruned in reverse order, and to be kept.
 fn gone(input: &PlanInput<'_>) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
-    let undeclared = input.inventory.iter().filter(|(key, _)| !input.desired.contains(key));
+    let undeclared = input.inventory.iter().filter(|(key, _)| !input.desired.declares(key));
     let (kept, mut prunes): (Vec<_>, Vec<_>) = undeclared.partition(|(_, entry)| entry.keep);
     prunes.sort_by_key(|(key, entry)| {
         let stage =

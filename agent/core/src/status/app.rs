@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::AppFacts;
 use crate::{
-    cycle::{App, BadRecord, Hold, Phase},
+    cycle::{App, BadRecord, Hold, Phase, Stuck},
     model::{
         AppStatus, BadRevision, CandidateRevision, DriftStatus, GoodRevision, HeldStatus,
         ObjectFault, PhaseName, Uptime,
@@ -50,6 +50,7 @@ pub(super) fn app_status(facts: &AppFacts<'_>, now: Uptime) -> AppStatus {
         objects: facts.objects,
         message: message(facts),
         drift: DriftStatus { healed: record.healed, open: facts.open },
+        stuck: record.stuck.iter().map(Stuck::fault).collect(),
     }
 }
 
@@ -88,8 +89,16 @@ fn message(facts: &AppFacts<'_>) -> String {
     if !facts.message.is_empty() {
         return facts.message.to_owned();
     }
+    if let Some(awaits) = &facts.awaits {
+        return awaits.clone();
+    }
     if let Phase::Held { hold, .. } = &app.record.phase {
         return hold.detail.clone();
+    }
+    if let [first, rest @ ..] = app.record.stuck.as_slice() {
+        let more =
+            if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        return format!("stuck: {}{more}", first.fault());
     }
     if let Some(bad) = newest_is_bad(app) {
         return full_reason(&bad.reason, &bad.faults);

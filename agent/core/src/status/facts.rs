@@ -75,7 +75,7 @@ pub struct Facts<'a> {
 }
 
 /// Facts about one app.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AppFacts<'a> {
     pub app: &'a App,
     /// Objects in its inventory.
@@ -86,6 +86,8 @@ pub struct AppFacts<'a> {
     pub message: &'a str,
     /// Why it cannot have its variables.
     pub wanting: Option<&'a str>,
+    /// What its apply waits for, in one line.
+    pub awaits: Option<String>,
     /// What is under way for it, and how long already.
     pub under_way: Option<(&'static str, Duration)>,
 }

@@ -51,7 +51,7 @@ fn app(name: &str) -> App {
 }
 
 fn facts_of(app: &App) -> AppFacts<'_> {
-    AppFacts { app, objects: 7, open: 0, message: "", wanting: None, under_way: None }
+    AppFacts { app, objects: 7, open: 0, message: "", wanting: None, awaits: None, under_way: None }
 }
 
 fn fault(object: &str, message: &str) -> ObjectFault {

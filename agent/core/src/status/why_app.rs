@@ -4,12 +4,15 @@ use jiff::Timestamp;
 
 use super::{AppFacts, app::newest_is_bad};
 use crate::{
-    cycle::{App, HoldReason, Phase},
+    cycle::{App, HoldReason, Phase, Stuck},
     model::{Blocker, HealthName, Uptime},
 };
 
 /// Unhealthy objects of one app that `why` names; the first ones are the worst.
 const MAX_UNHEALTHY: usize = 3;
+
+/// Objects of one app that cannot be put right and that `why` names.
+const MAX_STUCK: usize = 20;
 
 /// Lists first what the agent lacks, then what a person must decide, then what
 /// the cluster makes of it.
@@ -18,6 +21,8 @@ pub(super) fn why_app(facts: &AppFacts<'_>, now: Uptime, wall: Timestamp) -> Vec
     let mut blockers: Vec<Blocker> = Vec::new();
     blockers.extend(variables(facts));
     blockers.extend(obstacle(app, now, wall));
+    blockers.extend(awaited(facts));
+    blockers.extend(stuck(app));
     blockers.extend(held(app));
     blockers.extend(pause(app, now));
     blockers.extend(bad_revision(app));
@@ -47,6 +52,26 @@ fn obstacle(app: &App, now: Uptime, wall: Timestamp) -> Option<Blocker> {
     let hint = "it is tried again by itself; `leeward sync` tries now";
     (!app.obstacle.is_empty())
         .then(|| Blocker { next_try, ..blocker(app, "obstacle", &app.obstacle, hint) })
+}
+
+fn awaited(facts: &AppFacts<'_>) -> Option<Blocker> {
+    let hint = "it is looked at again by itself; an apply waits at most a minute for a deletion";
+    let awaits = facts.awaits.as_ref()?;
+    Some(blocker(facts.app, "awaited", awaits, hint))
+}
+
+/// One blocker for each object that cannot be put right.
+fn stuck(app: &App) -> Vec<Blocker> {
+    let one = |one: &Stuck| {
+        let hint = if one.goes {
+            "Git does not have it any more; its deletion is asked for again by itself"
+        } else {
+            "the rest is as the revision says; it is tried again by itself, every five minutes \
+             at least"
+        };
+        blocker(app, "stuck", &one.fault().to_string(), hint)
+    };
+    app.record.stuck.iter().take(MAX_STUCK).map(one).collect()
 }
 
 fn held(app: &App) -> Option<Blocker> {

@@ -6,7 +6,10 @@ use leeward_core::{
     plan::ownership::may_delete,
 };
 
-use super::super::outside::Means;
+use super::{
+    super::outside::Means,
+    send::{is_leaving, keeper},
+};
 use crate::edge::Cluster;
 
 /// What became of one deletion.
@@ -15,7 +18,8 @@ pub(in crate::reconcile) enum Deletion {
     Gone,
     /// It is not ours to delete; it leaves the inventory, with the reason in the log.
     NotOurs(String),
-    UnderWay,
+    /// What keeps it, in a few words.
+    UnderWay(String),
     Failed(ClusterFault),
 }
 
@@ -49,11 +53,11 @@ async fn delete_one<C: Cluster>(
         Ok(uid) => uid,
         Err(reason) => return Deletion::NotOurs(reason.to_string()),
     };
-    if live["metadata"].get("deletionTimestamp").is_some() {
-        return Deletion::UnderWay;
+    if is_leaving(&live) {
+        return Deletion::UnderWay(keeper(&live));
     }
     match means.delete(key, version, &uid).await {
-        Ok(()) | Err(ClusterFault::NotFound { .. }) => Deletion::UnderWay,
+        Ok(()) | Err(ClusterFault::NotFound { .. }) => Deletion::UnderWay(keeper(&live)),
         Err(fault) => Deletion::Failed(fault),
     }
 }

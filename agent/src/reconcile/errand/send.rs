@@ -28,6 +28,8 @@ pub(in crate::reconcile) struct Consignment {
     pub(in crate::reconcile) known: BTreeSet<ObjectKey>,
     /// Objects whose deletion was asked for, so that they can be made anew.
     pub(in crate::reconcile) replacing: BTreeSet<ObjectKey>,
+    /// No object of a group needs those of the groups before it.
+    pub(in crate::reconcile) is_loose: bool,
 }
 
 impl Consignment {
@@ -41,7 +43,12 @@ impl Consignment {
         let is_known =
             |key: &&ObjectKey| inventory.get(*key).is_some_and(|entry| entry.uid.is_some());
         let known = keys.filter(is_known).cloned().collect();
-        Self { desired, groups, known, replacing }
+        Self { desired, groups, known, replacing, is_loose: false }
+    }
+
+    /// One object that does not work out keeps no other from being sent.
+    pub(in crate::reconcile) fn loose(self) -> Self {
+        Self { is_loose: true, ..self }
     }
 }
 
@@ -61,7 +68,8 @@ enum Answer {
     Leaving(String),
 }
 
-/// Sends group after group, until one of them meets a fault.
+/// Sends group after group, until one of them meets a fault; if they are loose,
+/// until the API server itself does.
 pub(in crate::reconcile) async fn send<C: Cluster>(
     means: &Means<'_, C>,
     consignment: &Consignment,
@@ -81,7 +89,8 @@ pub(in crate::reconcile) async fn send<C: Cluster>(
                 }
             }
         }
-        if !sent.verdicts.is_clean() || !sent.replacing.is_empty() {
+        let is_faulty = !sent.verdicts.is_clean() || !sent.replacing.is_empty();
+        if sent.verdicts.is_general || (is_faulty && !consignment.is_loose) {
             break;
         }
     }
@@ -169,12 +178,12 @@ async fn apply_or_replace<C: Cluster>(
     Ok(Answer::Leaving(keeper(&live)))
 }
 
-fn is_leaving(live: &Value) -> bool {
+pub(super) fn is_leaving(live: &Value) -> bool {
     live["metadata"].get("deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 /// Says what keeps an object from going.
-fn keeper(live: &Value) -> String {
+pub(super) fn keeper(live: &Value) -> String {
     let finalizers = live["metadata"]["finalizers"].as_array();
     let names = finalizers.into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<&str> = names.take(4).collect();

@@ -341,10 +341,11 @@ async fn only_what_is_ours_is_deleted_and_what_is_going_is_only_looked_at() {
         .iter()
         .map(|(key, deletion)| match deletion {
             Deletion::NotOurs(_) => format!("{}: not ours", key.name),
+            Deletion::UnderWay(_) => format!("{}: under way", key.name),
             other => format!("{}: {other:?}", key.name),
         })
         .collect();
-    assert_eq!(told, ["going: UnderWay", "gone: Gone", "ours: UnderWay", "theirs: not ours"]);
+    assert_eq!(told, ["going: under way", "gone: Gone", "ours: under way", "theirs: not ours"]);
     let asked = outside.cluster.asked.borrow();
     assert_eq!(asked.iter().filter(|one| one.starts_with("delete")).count(), 1);
 }
@@ -381,6 +382,7 @@ fn an_object_that_has_been_there_keeps_its_ignored_fields() {
         uid: Some("u".to_owned()),
         wave: 0,
         keep: false,
+        replace: false,
     };
     let key = desired.objects[0].key().clone();
     let inventory = BTreeMap::from([(key.clone(), known)]);

@@ -1,6 +1,6 @@
 //! The API server's answers about many objects, sorted by who has to act.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::{
     cycle::AppEvent,
@@ -25,6 +25,10 @@ pub(in crate::reconcile) struct Verdicts {
     pub(in crate::reconcile) absent: Vec<ObjectFault>,
     /// Nobody's manifest is at fault; the object that it was about is named.
     pub(in crate::reconcile) obstacle: Option<String>,
+    /// The API server as a whole is in trouble, so that no object is to blame.
+    pub(in crate::reconcile) is_general: bool,
+    /// Every object whose own request did not work, and why.
+    pub(in crate::reconcile) named: BTreeMap<ObjectKey, String>,
     /// Their namespace or kind comes with the same revision, and is not in yet.
     pub(in crate::reconcile) unproven: BTreeSet<ObjectKey>,
     /// The annotation of the live object asks us not to write it.
@@ -63,12 +67,16 @@ impl Verdicts {
     pub(super) fn judge(&mut self, one: &Prepared, fault: &ClusterFault, desired: &Desired) {
         let key = one.key();
         let message = fault.to_string();
+        if fault.is_api_server() {
+            // What the API server as a whole cannot do is no object's.
+            self.is_general = true;
+            self.obstacle.get_or_insert(message);
+            return;
+        }
+        self.named.insert(key.clone(), message.clone());
         match fault {
             fault if fault.is_transient() => {
-                // What the API server as a whole cannot do is no object's.
-                let is_general = fault.is_api_server();
-                let named = if is_general { message } else { format!("{key}: {message}") };
-                self.obstacle.get_or_insert(named);
+                self.obstacle.get_or_insert_with(|| format!("{key}: {message}"));
             }
             ClusterFault::UnknownKind(_) | ClusterFault::NotFound { .. } => {
                 if desired.brings_what_it_needs(key) {
