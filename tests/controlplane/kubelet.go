@@ -94,6 +94,10 @@ func (k *kubelet) remove(ctx context.Context, pod *corev1.Pod) {
 type behaviour struct {
 	missing bool
 	crash   bool
+	// Its registry cannot be reached.
+	unreachable bool
+	// How long its image is on its way.
+	pull time.Duration
 	// How long it runs well before it crashes.
 	crashAfter time.Duration
 	// How long it takes to become ready, or, for a Job, to end.
@@ -108,6 +112,10 @@ func behaviourOf(pod *corev1.Pod) behaviour {
 	for _, container := range pod.Spec.Containers {
 		if strings.Contains(container.Image, "missing") {
 			b.missing = true
+		}
+		b.unreachable = b.unreachable || strings.Contains(container.Image, "unreachable")
+		if at := strings.Index(container.Image, "pull"); at >= 0 {
+			b.pull = leadingSeconds(container.Image[at+len("pull"):])
 		}
 		if strings.Contains(container.Image, "failjob") {
 			b.fails = true
@@ -145,8 +153,19 @@ func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, number uint32) {
 		life.write(corev1.PodPending, waiting("ImagePullBackOff", "Back-off pulling image: not found (simulated)", 0))
 		return
 	}
+	if wants.unreachable {
+		message := "Back-off pulling image: failed to do request: dial tcp 192.0.2.1:443: i/o timeout (simulated)"
+		life.write(corev1.PodPending, waiting("ImagePullBackOff", message, 0))
+		return
+	}
 	// After a restart of this process the Pods of its predecessor run on.
 	if !life.alreadyRuns(wants) {
+		if wants.pull > 0 {
+			life.write(corev1.PodPending, waiting("ContainerCreating", "", 0))
+			if !life.sleep(wants.pull) {
+				return
+			}
+		}
 		if wants.slow > 0 {
 			life.write(corev1.PodRunning, running(false))
 			if !life.sleep(wants.slow) {
@@ -261,7 +280,7 @@ func (l *podLife) write(phase corev1.PodPhase, container containerStatus) {
 		}
 		status.ContainerStatuses = append(status.ContainerStatuses, one)
 	}
-	for _, condition := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+	for _, condition := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReadyToStartContainers, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
 		value := corev1.ConditionTrue
 		if condition == corev1.ContainersReady || condition == corev1.PodReady {
 			value = ready

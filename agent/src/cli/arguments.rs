@@ -80,6 +80,8 @@ pub(super) enum Verb {
     Resume(OptionalApp),
     /// Lets a plan that is held for approval go ahead, once
     Approve(RequiredApp),
+    /// Tries the newest revision of an app again, though it was bad, or waits
+    Retry(RequiredApp),
     /// Prints the manifests of a folder; needs no configuration, daemon or cluster
     Render(RenderFlags),
     /// Tries each step from the configuration to the permissions in the cluster

@@ -26,6 +26,7 @@ mod probes;
 pub mod reference;
 mod render;
 mod resume;
+mod retry;
 mod revision;
 mod revisions;
 mod run;
@@ -98,6 +99,7 @@ fn dispatch(verb: Verb, session: &Session, console: &mut Console<'_>) -> Result<
         Verb::Pause(flags) => pause::run(flags, session, console),
         Verb::Resume(app) => resume::run(app, session, console),
         Verb::Approve(app) => approve::run(app, session, console),
+        Verb::Retry(app) => retry::run(app, session, console),
         Verb::Render(flags) => render::run(&flags, session, console),
         Verb::Check(flags) => check::run(&flags, session, console),
         Verb::Version => version::run(console),

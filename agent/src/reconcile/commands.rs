@@ -43,6 +43,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 Err(refusal) => refusal,
             },
             Request::Approve { app } => self.approve(&app),
+            Request::Retry { app } => self.retry(&app),
         };
         self.journal.answer(response, to);
     }
@@ -107,6 +108,27 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
         };
         self.tell_all(&names, || AppEvent::Approved, &format!("approved: {detail}"))
+    }
+
+    fn retry(&mut self, app: &AppName) -> Response {
+        let names = match self.named(Some(app)) {
+            Ok(names) => names,
+            Err(refusal) => return refusal,
+        };
+        let Some(managed) = self.apps.get(app) else {
+            return refused("there is no such app", None);
+        };
+        let record = &managed.app.record;
+        let newest = record.newest.as_ref();
+        let bad = newest.is_some_and(|newest| record.is_bad(&newest.content));
+        let waits = managed.app.release_at.is_some() || !managed.app.obstacle.is_empty();
+        if !bad && !waits {
+            let hint = "`leeward why` says what blocks";
+            return refused(&format!("nothing of app {app} is to be tried again"), Some(hint));
+        }
+        let commit = newest.map(|newest| newest.commit.to_string()).unwrap_or_default();
+        tracing::info!(app = %app, commit, "A person has it tried again.");
+        self.tell_all(&names, || AppEvent::Retried, &format!("{commit} is tried again"))
     }
 
     /// Compares apps with the cluster, on an errand of its own that changes nothing.

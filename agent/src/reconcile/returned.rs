@@ -4,19 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::{
-    cycle::{AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, LOOK_AGAIN, gate, is_well},
-    health::{Health, Verdict, roll_up, watches_health},
+    cycle::{
+        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, LOOK_AGAIN, gate,
+        is_well,
+    },
+    gate::{Hold, HoldReason},
+    health::{Health, Verdict, roll_up, waits_outside, watches_health},
     model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
     plan::{desired::fault_of, order::StageName},
 };
 
 use super::{
     errand::{
-        Back, Outcome,
-        delete::Deletion,
-        look::LookFor,
-        preflight::{Preflighted, refused},
-        prepare::Undesired,
+        Back, Outcome, delete::Deletion, look::LookFor, preflight::Preflighted, prepare::Undesired,
         send::Sent,
     },
     reconciler::Reconciler,
@@ -41,6 +41,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     fn outcome(&mut self, name: &AppName, outcome: Outcome, is_late: bool) {
+        let now = self.clock.uptime();
         match outcome {
             Outcome::Prepared { content, result } => match result {
                 Ok(desired) => {
@@ -70,6 +71,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Outcome::Proved { keys, mut verdicts } => {
                 let Some(managed) = self.apps.get_mut(name) else { return };
                 managed.view.left_alone.append(&mut verdicts.left_alone);
+                let progress = &mut managed.view.progress;
+                let until = *progress.prove_until.get_or_insert(now + HEARD_WITHIN);
+                if !verdicts.refused.is_empty() && now < until {
+                    progress.look_again = Some(now + LOOK_AGAIN);
+                    return;
+                }
                 let is_proven = verdicts.obstacle.is_none() && verdicts.unproven.is_empty();
                 if is_proven {
                     managed.view.progress.unproven.retain(|key| !keys.contains(key));
@@ -117,7 +124,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let event = if foreign.is_empty() {
             event
         } else {
-            refused("an object belongs to another app", foreign)
+            let detail = format!("an object belongs to another app: {}", foreign[0]);
+            AppEvent::Held(Hold::of(HoldReason::Owner, detail))
         };
         let cleared = event == AppEvent::Cleared;
         if let Some(desired) = desired.as_ref().filter(|_| cleared) {
@@ -170,7 +178,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let mut sum = roll_up(managed.view.health.iter());
         let failed = managed.view.health.values().any(|one| one.verdict == Verdict::Failed);
         self.variables.hide_unknown(&managed.app.record, &mut sum.faults);
-        let health = AppHealth { name: sum.health, failed, faults: sum.faults };
+        let waits_outside = waits_outside(managed.view.health.values());
+        let health = AppHealth { name: sum.health, failed, waits_outside, faults: sum.faults };
         let epoch = managed.epoch;
         self.take(name, AppEvent::Observed(health), Batch::default());
         let Some(managed) = self.apps.get_mut(name).filter(|one| one.epoch == epoch) else {

@@ -10,6 +10,7 @@ use leeward_core::{
     model::{AppName, InventoryEntry, ObjectKey, Revision, Uptime},
     plan::{
         desired::{Desired, fault_of},
+        judges::Judges,
         order::{Apply, Plan, StageName},
     },
 };
@@ -276,7 +277,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     "examines what its foundations hold up",
                     class,
                     async move |means| {
-                        let verdicts = dry_run(&means, &desired, &inventory, &keys).await;
+                        let judges = Judges::default();
+                        let verdicts = dry_run(&means, &desired, &inventory, &keys, &judges).await;
                         Outcome::Proved { keys, verdicts }
                     },
                 )
@@ -334,8 +336,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
             })
             .collect();
         if !foreign.is_empty() {
-            let reason = "an object belongs to another app".to_owned();
-            self.take(name, AppEvent::ApplyFailed { reason, faults: foreign }, Batch::default());
+            let message = format!("an object belongs to another app: {}", foreign[0]);
+            self.take(name, AppEvent::Obstacle { message }, Batch::default());
             return Turn::GoOn;
         }
         let mut batch = Batch::default();

@@ -50,6 +50,10 @@ fn requests() -> Vec<(Request, &'static str)> {
             "Let the plan that the prune guard holds go ahead, once.",
         ),
         (
+            Request::Retry { app: "shop".to_owned() },
+            "Try the newest revision of an app again, though it was bad, or waits.",
+        ),
+        (
             Request::Diff { app: app() },
             "Compare the cluster with the revision that an app should be at; `null`: of all apps.",
         ),

@@ -256,7 +256,7 @@ fn of_app(kind: EventKind) -> Described {
                 .chain([
                     ("from", "the commit that was left"),
                     ("reason", "why it was left"),
-                    ("objects", "empty: `dev.leeward.app.failed.v1` named them"),
+                    ("objects", "what could not go back: `object`, `origin` (null), `message`"),
                 ])
                 .collect(),
             example: EventData::AppRolledBack(AppRolledBack {

@@ -30,6 +30,10 @@ pub enum Request {
     Approve {
         app: AppName,
     },
+    /// Try the newest revision of an app again, though it was bad, or waits.
+    Retry {
+        app: AppName,
+    },
     /// Compare the cluster with the revision that an app should be at.
     Diff {
         app: Option<AppName>,

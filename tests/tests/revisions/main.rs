@@ -11,6 +11,8 @@ mod contract;
 mod first_sync;
 mod given;
 mod guard;
+mod judges;
+mod outside;
 mod rollback;
 mod roots;
 mod sealed;

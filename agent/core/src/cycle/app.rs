@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::record::AppRecord;
-use crate::model::{HealthName, ObjectFault, Uptime};
+use crate::{
+    gate::HoldReason,
+    model::{ContentId, HealthName, ObjectFault, Uptime},
+};
 
 /// Both faces of time, read once by the loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +38,14 @@ pub struct App {
     /// Why the last try failed for no fault of Git's; empty when it did not.
     pub obstacle: String,
     pub pause_until: Option<Uptime>,
+    /// When a held candidate is tried again by itself.
+    pub release_at: Option<Uptime>,
+    /// Times in a row that the candidate was held for the same kind of reason.
+    pub holds: u32,
+    /// The hold that was reported last: its next try is no news.
+    pub told: Option<(ContentId, HoldReason)>,
+    /// Since when all that is not well waits for something outside of Git, in probation.
+    pub stands_still: Option<Uptime>,
     pub health: AppHealth,
 }
 
@@ -57,6 +68,10 @@ impl App {
             not_before: None,
             obstacle: String::new(),
             pause_until,
+            release_at: None,
+            holds: 0,
+            told: None,
+            stands_still: None,
             health: AppHealth::default(),
         }
     }
@@ -72,6 +87,9 @@ pub struct AppHealth {
     pub name: HealthName,
     /// Something failed in a way that waiting does not mend.
     pub failed: bool,
+    /// All that is not healthy waits for something outside of Git: an image on its
+    /// way over the link, a registry, a node.
+    pub waits_outside: bool,
     /// The objects that are not healthy, worst first.
     pub faults: Vec<ObjectFault>,
 }

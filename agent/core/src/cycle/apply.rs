@@ -14,7 +14,8 @@ use crate::{
     model::{InventoryEntry, ObjectFault, ObjectKey, Uptime},
     plan::{
         desired::Desired,
-        order::{Apply, Plan, Stage, StageName},
+        judges::fore,
+        order::{Apply, Plan, Stage, StageName, stands_in_the_way},
     },
 };
 
@@ -25,6 +26,8 @@ pub const FOUNDATION_POLL: Duration = Duration::from_millis(50);
 /// CRDs are established, namespaces active and replaced objects gone within
 /// moments, or something is wrong that has to be named.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a refusal may still be of the time before a CRD or a policy changed.
+pub const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// How long an apply waits for its deletions. A finalizer that hangs keeps its
 /// object in the inventory; it does not make the new revision bad.
 pub(super) const LONGEST_DELETION: Duration = Duration::from_secs(60);
@@ -81,6 +84,17 @@ impl Applying<'_> {
         let is_foundation = |stage: &Stage| stage.name == StageName::Foundations;
         if !progress.foundations.is_empty() && !stage.is_some_and(is_foundation) {
             return ApplyStep::AwaitFoundations(progress.foundations.keys().cloned().collect());
+        }
+        if !progress.unproven.is_empty() {
+            let fore: Vec<Apply> =
+                fore(self.plan, self.inventory).take(SENT_AT_ONCE).cloned().collect();
+            if !fore.is_empty() {
+                return ApplyStep::Send(StageName::Foundations, fore);
+            }
+            let obstructions = self.due(now, PATIENCE, &stands_in_the_way);
+            if !obstructions.is_empty() {
+                return ApplyStep::Delete(obstructions);
+            }
         }
         let Some(stage) = stage else { return self.prune(now) };
         if progress.passed != Some(stage.name) {

@@ -24,7 +24,8 @@ pub use leeward_wire::{RevisionRecord, RevisionVerdict};
 pub use crate::gate::{Hold, HoldReason};
 pub use app::{App, AppHealth, Now};
 pub use apply::{
-    ApplyStep, Applying, FOUNDATION_POLL, Gate, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE, gate,
+    ApplyStep, Applying, FOUNDATION_POLL, Gate, HEARD_WITHIN, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE,
+    gate,
 };
 pub use heal::{Drift, Drifted, Remedy, judge, remedy};
 pub use poll::{PollPlan, next_poll};

@@ -20,6 +20,10 @@ use crate::{
 /// in seconds, so the longest wait is short; each try costs one request.
 const RETRY: Backoff = Backoff { min: Duration::from_millis(250), max: Duration::from_secs(10) };
 
+/// Between two tries of a candidate that waits for something outside of Git. Each
+/// try renders it and dry-runs what it changes.
+const HELD: Backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(300) };
+
 /// How many objects at fault a report names.
 const MAX_FAULTS: usize = 20;
 
@@ -69,6 +73,8 @@ pub enum AppEvent {
         reason: String,
         faults: Vec<ObjectFault>,
     },
+    /// A person wants the newest revision to be tried again.
+    Retried,
     /// Something failed for no fault of Git's; the same can succeed later.
     Obstacle {
         message: String,
@@ -128,20 +134,24 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             }
         }
         AppEvent::Absent { reason, faults } => {
-            // Another app, or a person, may be about to bring it: wait as long
-            // as the app may take to become healthy, then say that it failed.
-            let overdue = app.entered + app.record.spec.timeout <= now.uptime;
-            match app.record.phase.clone() {
-                Phase::Preflight { target } if overdue => {
-                    condemn(&mut app, target, reason, faults, now, &mut effects);
+            // Another app, or a person, may be about to bring it: it is tried again
+            // in short order as long as the app may take to become healthy, and
+            // held after that. It is no fault of the revision.
+            let overdue = app.holds > 0 || app.entered + app.record.spec.timeout <= now.uptime;
+            let detail = join(&reason, &faults);
+            match app.record.phase {
+                Phase::Preflight { .. } if overdue => {
+                    let hold = Hold::of(HoldReason::Missing, detail);
+                    held(&mut app, hold, now, &mut effects);
                 }
-                Phase::Preflight { .. } => obstacle(&mut app, join(&reason, &faults), now),
+                Phase::Preflight { .. } => obstacle(&mut app, detail, now),
                 _ => {}
             }
         }
         AppEvent::Cleared => {
             if let Phase::Preflight { target } = app.record.phase.clone() {
                 app.record.at = Some(target.clone());
+                (app.holds, app.told) = (0, None);
                 app.record.stuck.clear();
                 enter(&mut app, Phase::Applying { target }, now);
             }
@@ -186,7 +196,8 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             _ => {}
         },
         AppEvent::Obstacle { message } => obstacle(&mut app, message, now),
-        AppEvent::Nudged => app.not_before = None,
+        AppEvent::Nudged => (app.not_before, app.release_at) = (None, None),
+        AppEvent::Retried => retried(&mut app, now),
         AppEvent::Observed(health) => {
             observed(&mut app, health, now, &mut effects);
             tick(&mut app, now, &mut effects);
@@ -265,6 +276,7 @@ fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effec
             now,
         ));
     }
+    (app.holds, app.told) = (0, None);
     if app.record.approved.as_ref() != Some(&revision.content) {
         app.record.approved = None;
         app.record.approved_set = None;
@@ -281,7 +293,8 @@ fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effect>) {
     if before.as_ref() == Some(&hold) {
         return;
     }
-    if before.is_none_or(|before| before.reason != hold.reason) {
+    let told = Some((target.content.clone(), hold.reason));
+    if app.told != told && before.is_none_or(|before| before.reason != hold.reason) {
         let data = EventData::AppHeld(AppHeld {
             commit: target.commit,
             content: target.content.clone(),
@@ -292,7 +305,26 @@ fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effect>) {
         effects.push(report(app, &data));
         effects.push(history(app, &target, RevisionVerdict::Held, &hold.detail, now));
     }
+    app.told = told;
+    let is_tried_again = hold.reason.is_tried_again();
     enter(app, Phase::Held { target, hold }, now);
+    if is_tried_again {
+        app.holds = app.holds.saturating_add(1);
+        app.release_at = Some(now.uptime + HELD.delay(app.holds, now.jitter));
+    }
+}
+
+/// Forgets that the newest revision was bad, and tries it again.
+fn retried(app: &mut App, now: &Now) {
+    (app.not_before, app.release_at) = (None, None);
+    let Some(newest) = app.record.newest.clone() else { return };
+    let bad = app.record.bad.len();
+    app.record.bad.retain(|one| one.revision.content != newest.content);
+    let was_bad = app.record.bad.len() < bad;
+    // A way back ends first, and the newest revision comes after it by itself.
+    if was_bad && matches!(app.record.phase, Phase::Good | Phase::Failed { .. }) {
+        enter(app, Phase::Preflight { target: newest }, now);
+    }
 }
 
 fn applied(revision: &Revision, counts: ApplyCounts) -> AppApplied {
@@ -362,6 +394,14 @@ fn went_back(
 fn observed(app: &mut App, health: AppHealth, now: &Now, effects: &mut Vec<Effect>) {
     app.health = health;
     clear_obstacle(app);
+    if !matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. }) {
+        return;
+    }
+    // While all that is not well waits for the outside, the clock stands still.
+    if let Some(since) = app.stands_still.take() {
+        app.deadline = app.deadline.map(|deadline| deadline + (now.uptime - since));
+    }
+    app.stands_still = app.health.waits_outside.then_some(now.uptime);
     let Phase::Probation { target } = app.record.phase.clone() else { return };
     if app.health.failed {
         let faults = app.health.faults.clone();
@@ -400,14 +440,14 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
                 app.record.good = Some(GoodRecord { revision: target, since: now.wall });
                 enter(app, Phase::Good, now);
             }
-            None if late => {
+            None if late && app.stands_still.is_none() => {
                 let reason = format!("not healthy within {:?}", app.record.spec.timeout);
                 let faults = app.health.faults.clone();
                 condemn(app, target, reason, faults, now, effects);
             }
             _ => {}
         },
-        Phase::Applying { target } if late => {
+        Phase::Applying { target } if late && app.stands_still.is_none() => {
             let reason = format!("a wave was not ready within {:?}", app.record.spec.timeout);
             let faults = app.health.faults.clone();
             condemn(app, target, reason, faults, now, effects);
@@ -456,6 +496,7 @@ fn enter(app: &mut App, phase: Phase, now: &Now) {
     app.entered = now.uptime;
     app.deadline = Some(now.uptime + app.record.spec.timeout);
     app.healthy_since = None;
+    (app.release_at, app.stands_still) = (None, None);
     clear_obstacle(app);
 }
 
@@ -513,9 +554,9 @@ pub fn due(app: &App, now: &Now) -> Option<Uptime> {
         return app.pause_until;
     }
     let soaked = app.healthy_since.map(|since| since + app.record.spec.soak);
-    let deadline = matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. })
-        .then_some(app.deadline)
-        .flatten();
+    let counts = matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. });
+    let deadline = app.deadline.filter(|_| counts && app.stands_still.is_none());
+    let release = app.release_at.filter(|at| now.uptime < *at);
     let retry = app.not_before.filter(|not_before| now.uptime < *not_before);
-    [soaked.or(deadline), retry].into_iter().flatten().min()
+    [soaked.or(deadline), retry, release].into_iter().flatten().min()
 }

@@ -31,7 +31,8 @@ fn phases() -> Vec<Phase> {
 }
 
 fn events() -> Vec<(&'static str, AppEvent)> {
-    let health = |name, failed| AppEvent::Observed(AppHealth { name, failed, faults: Vec::new() });
+    let health =
+        |name, failed| AppEvent::Observed(AppHealth { name, failed, ..AppHealth::default() });
     let failed = || ("no".to_owned(), Vec::new());
     vec![
         ("a newer revision is offered", tests::offer(3)),
@@ -42,6 +43,7 @@ fn events() -> Vec<(&'static str, AppEvent)> {
         ("held", AppEvent::Held(hold(HoldReason::Dependency))),
         ("released", AppEvent::Released),
         ("approved", AppEvent::Approved),
+        ("tried again", AppEvent::Retried),
         ("a stage is applied", AppEvent::StageApplied),
         ("all is applied", tests::all_applied()),
         ("all that can go back is back", tests::went_back()),

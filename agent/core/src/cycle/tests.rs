@@ -54,7 +54,7 @@ pub(super) fn went_back() -> AppEvent {
 }
 
 fn health(name: HealthName, failed: bool) -> AppEvent {
-    AppEvent::Observed(AppHealth { name, failed, faults: Vec::new() })
+    AppEvent::Observed(AppHealth { name, failed, ..AppHealth::default() })
 }
 
 /// Runs `(seconds, event)` pairs and tells the story, one line a report.

@@ -62,8 +62,11 @@ pub struct Progress {
     pub counts: ApplyCounts,
     /// The content whose write-ahead inventory is recorded.
     pub announced: Option<ContentId>,
-    /// Objects whose dry-run needs a namespace or CRD of the same revision.
+    /// Objects whose dry-run needs a namespace, a CRD or a judge of the same revision.
     pub unproven: BTreeSet<ObjectKey>,
+    /// Until when a refusal of those may be of the time before: what decides has
+    /// not heard of its change everywhere at once.
+    pub prove_until: Option<Uptime>,
     /// Foundations that were applied and are not ready yet, each with the time it was applied.
     pub foundations: BTreeMap<ObjectKey, Awaited>,
     /// Objects that are deleted to be made anew, each with the time of its deletion.

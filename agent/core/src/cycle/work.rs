@@ -35,6 +35,8 @@ pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
     if app.is_paused(now.uptime) {
         return Work::Wait(app.pause_until);
     }
+    // What runs is looked after whatever its candidate waits for.
+    let is_due = app.release_at.is_none_or(|at| at <= now.uptime);
     if app.not_before.is_some_and(|not_before| now.uptime < not_before) {
         return Work::Wait(due(app, now));
     }
@@ -49,9 +51,10 @@ pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
             Some(hold) => Work::Know(AppEvent::Held(hold.clone())),
         },
         Phase::Held { hold, .. } if !hold.reason.needs_a_person() => match first {
-            None => Work::Know(AppEvent::Released),
+            None if is_due => Work::Know(AppEvent::Released),
             Some(first) if first != hold => Work::Know(AppEvent::Held(first.clone())),
-            Some(_) => Work::Wait(due(app, now)),
+            _ if drifted => Work::Heal,
+            _ => Work::Wait(due(app, now)),
         },
         Phase::Applying { .. } | Phase::RollingBack { .. } => Work::Apply,
         // While a plan waits for a person, what runs is still looked after.

@@ -22,6 +22,12 @@ pub enum HoldReason {
     Dependency,
     /// The plan would delete more than the guard lets through.
     PruneGuard,
+    /// A kind or a namespace that somebody else has to bring.
+    Missing,
+    /// The role of the agent does not suffice.
+    Permission,
+    /// Another app owns an object of the revision.
+    Owner,
 }
 
 impl HoldReason {
@@ -29,14 +35,25 @@ impl HoldReason {
         match self {
             Self::Dependency => "dependency",
             Self::PruneGuard => "prune_guard",
+            Self::Missing => "missing",
+            Self::Permission => "permission",
+            Self::Owner => "owner",
         }
     }
 
     /// Whether only a person can lift it.
     pub fn needs_a_person(self) -> bool {
         match self {
-            Self::Dependency => false,
+            Self::Dependency | Self::Missing | Self::Permission | Self::Owner => false,
             Self::PruneGuard => true,
+        }
+    }
+
+    /// Whether only another try tells if it is over.
+    pub fn is_tried_again(self) -> bool {
+        match self {
+            Self::Dependency | Self::PruneGuard => false,
+            Self::Missing | Self::Permission | Self::Owner => true,
         }
     }
 }
@@ -51,4 +68,11 @@ pub struct Hold {
     /// asked about: an approval is for exactly this set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<Digest>,
+}
+
+impl Hold {
+    /// A hold that no person has to decide about.
+    pub fn of(reason: HoldReason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), set: None }
+    }
 }

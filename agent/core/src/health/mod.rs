@@ -44,11 +44,35 @@ pub struct Health {
     pub verdict: Verdict,
     /// One line; empty when there is nothing to say.
     pub reason: String,
+    pub cause: Cause,
+}
+
+/// Where it comes from that an object is not well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// As far as anybody can tell, it is in the object.
+    #[default]
+    Own,
+    /// Outside of Git: an image on its way, a registry that cannot be reached, a
+    /// node that is not ready.
+    Outside,
+    /// Its pods were not looked at.
+    Unseen,
 }
 
 impl Health {
     pub fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Self { verdict, reason: reason.into() }
+        Self { verdict, reason: reason.into(), cause: Cause::Own }
+    }
+
+    fn waits_outside(reason: impl Into<String>) -> Self {
+        Self { cause: Cause::Outside, ..Self::progressing(reason) }
+    }
+
+    /// The same, without having looked at its pods.
+    #[must_use]
+    pub fn unseen(self) -> Self {
+        Self { cause: Cause::Unseen, ..self }
     }
 
     fn healthy() -> Self {
@@ -108,12 +132,29 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
         ("helm.cattle.io", "HelmChart") => builtin::helm_chart(object),
         _ => generic(object),
     };
-    if health.verdict == Verdict::Progressing
-        && let Some(trouble) = pods::trouble_of(object, pods)
-    {
-        return trouble;
+    let Some(trouble) = pods::trouble_of(object, pods) else { return health };
+    match health.verdict {
+        Verdict::Progressing => trouble,
+        // The controller gave up because an image takes long; the kubelet did not.
+        Verdict::Failed if trouble.cause == Cause::Outside => trouble,
+        _ => health,
     }
-    health
+}
+
+/// Whether all that is not well waits for something outside of Git.
+pub fn waits_outside<'a>(objects: impl IntoIterator<Item = &'a Health>) -> bool {
+    let unwell = objects
+        .into_iter()
+        .filter(|one| !matches!(one.verdict, Verdict::Healthy | Verdict::Suspended));
+    let mut is_any = false;
+    for one in unwell {
+        match one.cause {
+            Cause::Own => return false,
+            Cause::Outside => is_any = true,
+            Cause::Unseen => {}
+        }
+    }
+    is_any
 }
 
 /// Assesses like [`assess`], but for an object of a revision that is on its way to good.

@@ -26,7 +26,7 @@ pub struct PodQuery {
 /// ready, or has no pods of its own.
 pub fn needs_pods(object: &Value) -> Option<PodQuery> {
     template_owner(object)?;
-    if assess(object, &[]).verdict != Verdict::Progressing {
+    if !matches!(assess(object, &[]).verdict, Verdict::Progressing | Verdict::Failed) {
         return None;
     }
     let selector = selector(object.pointer("/spec/selector")?)?;
@@ -77,7 +77,7 @@ pub(super) fn is_hopeless(pod: &Value) -> bool {
 pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
     let owner = template_owner(object)?;
     let is_job = owner == "Job";
-    let mut waiting = None;
+    let (mut waiting, mut outside) = (None, None);
     for pod in pods.iter().filter(|pod| is_current(object, owner, pod)) {
         let name = text(pod, "/metadata/name");
         match trouble(pod) {
@@ -89,10 +89,13 @@ pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
             Some(Trouble::Waits(reason)) => {
                 waiting.get_or_insert(format!("pod {name}: {reason}"));
             }
+            Some(Trouble::Outside(reason)) => {
+                outside.get_or_insert(format!("pod {name}: {reason}"));
+            }
             None => {}
         }
     }
-    waiting.map(Health::progressing)
+    waiting.map(Health::progressing).or_else(|| outside.map(Health::waits_outside))
 }
 
 /// A pod that Git declares itself.
@@ -100,6 +103,7 @@ pub(super) fn assess_pod(pod: &Value) -> Health {
     match trouble(pod) {
         Some(Trouble::Crashes(reason) | Trouble::NoImage(reason)) => return Health::failed(reason),
         Some(Trouble::Waits(reason)) => return Health::progressing(reason),
+        Some(Trouble::Outside(reason)) => return Health::waits_outside(reason),
         None => {}
     }
     match text(pod, "/status/phase") {
@@ -121,6 +125,8 @@ enum Trouble {
     NoImage(String),
     /// Something that may come by itself.
     Waits(String),
+    /// Something that the revision has no part in.
+    Outside(String),
 }
 
 fn trouble(pod: &Value) -> Option<Trouble> {
@@ -130,14 +136,13 @@ fn trouble(pod: &Value) -> Option<Trouble> {
     let mut waits = None;
     for container in containers {
         match container_trouble(container) {
-            Some(Trouble::Waits(reason)) => {
-                waits.get_or_insert(Trouble::Waits(reason));
-            }
+            Some(trouble @ Trouble::Waits(_)) => drop(waits.insert(trouble)),
+            Some(trouble @ Trouble::Outside(_)) => drop(waits.get_or_insert(trouble)),
             Some(trouble) => return Some(trouble),
             None => {}
         }
     }
-    waits.or_else(|| unscheduled(pod))
+    waits.or_else(|| unscheduled(pod)).or_else(|| pulling(pod))
 }
 
 fn container_trouble(status: &Value) -> Option<Trouble> {
@@ -160,7 +165,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
             let reason =
                 with_message(format!("container {name} cannot pull the image {image} ({reason})"));
             Some(if is_link_trouble(message) {
-                Trouble::Waits(reason)
+                Trouble::Outside(reason)
             } else {
                 Trouble::NoImage(reason)
             })
@@ -218,9 +223,39 @@ fn is_link_trouble(message: &str) -> bool {
 }
 
 fn unscheduled(pod: &Value) -> Option<Trouble> {
+    /// Taints that the node controller sets: the node is ill, or was just started.
+    const ILL: [&str; 6] = [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/network-unavailable",
+        "node.kubernetes.io/disk-pressure",
+        "node.kubernetes.io/memory-pressure",
+        "node.kubernetes.io/pid-pressure",
+    ];
     let scheduled = condition(pod, "PodScheduled")?;
-    (scheduled.status == "False")
-        .then(|| Trouble::Waits(one_line(&format!("cannot be scheduled: {}", scheduled.message))))
+    let reason = one_line(&format!("cannot be scheduled: {}", scheduled.message));
+    let is_ill = ILL.iter().any(|taint| scheduled.message.contains(taint))
+        || scheduled.message.contains("no nodes available");
+    (scheduled.status == "False").then_some(if is_ill {
+        Trouble::Outside(reason)
+    } else {
+        Trouble::Waits(reason)
+    })
+}
+
+/// Returns that an image is on its way: the pod has its sandbox, its network and
+/// its volumes, and a container that was not created yet.
+fn pulling(pod: &Value) -> Option<Trouble> {
+    if !is_true(pod, "PodReadyToStartContainers") {
+        return None;
+    }
+    let containers = list(pod, "/status/initContainerStatuses")
+        .iter()
+        .chain(list(pod, "/status/containerStatuses"));
+    let mut created =
+        containers.filter(|status| text(status, "/state/waiting/reason") == "ContainerCreating");
+    let image = text(created.next()?, "/image");
+    Some(Trouble::Outside(one_line(&format!("pulling the image {image}"))))
 }
 
 fn is_current(object: &Value, owner_kind: &str, pod: &Value) -> bool {

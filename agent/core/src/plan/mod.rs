@@ -10,6 +10,7 @@ pub mod drift;
 pub mod fields;
 pub mod fight;
 pub mod ignore;
+pub mod judges;
 pub mod marks;
 pub mod normalise;
 pub mod order;

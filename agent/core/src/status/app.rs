@@ -11,11 +11,21 @@ use crate::{
     },
 };
 
+/// Why the clock of a revision stands still: an image on its way, a registry, a node.
+const OUTSIDE: &str = "outside";
+
 pub(super) fn app_status(facts: &AppFacts<'_>, now: Uptime) -> AppStatus {
     let app = facts.app;
     let record = &app.record;
     let held = match &record.phase {
         Phase::Held { hold, .. } => Some(held(hold)),
+        Phase::Applying { .. } | Phase::Probation { .. } if app.stands_still.is_some() => {
+            Some(HeldStatus {
+                reason: OUTSIDE.to_owned(),
+                detail: app.health.faults.first().map(ToString::to_string).unwrap_or_default(),
+                until: None,
+            })
+        }
         _ => record.pause.as_ref().map(|pause| HeldStatus {
             reason: "pause".to_owned(),
             detail: pause.reason.clone(),

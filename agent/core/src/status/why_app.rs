@@ -87,6 +87,19 @@ fn held(app: &App) -> Option<Blocker> {
             "`leeward diff {name}` lists what would go; `leeward approve {name}` lets it go"
         ),
         HoldReason::Dependency => "it goes on by itself when that app is good".to_owned(),
+        HoldReason::Missing => {
+            "what runs stays as it is; it goes on by itself once that is there, \
+                                `leeward sync` tries now"
+                .to_owned()
+        }
+        HoldReason::Permission => {
+            "`leeward check` names what the role lacks; it goes on by itself \
+                                   once it is granted, `leeward sync` tries now"
+                .to_owned()
+        }
+        HoldReason::Owner => "an object belongs to one app: take it out of one of them in Git; it \
+                              goes on by itself then"
+            .to_owned(),
     };
     Some(blocker(app, hold.reason.name(), &hold.detail, hint))
 }

@@ -65,7 +65,8 @@ pub(in crate::reconcile) async fn look<C: Cluster>(
                 Some(query) if pods_wanted.len() < POD_QUERIES => {
                     pods_wanted.push((key, live, query));
                 }
-                _ => verdicts.push((key, health)),
+                Some(_) => verdicts.push((key, health.unseen())),
+                None => verdicts.push((key, health)),
             }
         };
         read(means, &look.app, &kind, keys, judge).await?;

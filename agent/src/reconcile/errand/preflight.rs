@@ -9,13 +9,14 @@ use std::{
 use futures::StreamExt as _;
 use leeward_core::{
     cycle::AppEvent,
-    gate::{Hold, guard, is_protected},
+    gate::{Hold, HoldReason, guard, is_protected},
     model::{
         APP_LABEL, AppSpec, ClusterFault, Digest, InventoryEntry, KindVersion, ObjectFault,
         ObjectKey, Revision, owned_digest,
     },
     plan::{
         desired::{Desired, Prepared, kind_version},
+        judges::Judges,
         marks::prune_confirmed,
         order::{Apply, Plan, PlanInput, plan},
         release::release,
@@ -118,7 +119,8 @@ async fn examine<C: Cluster>(
     }
     let changed: Vec<ObjectKey> = applies(&plan).map(|apply| apply.key.clone()).collect();
     means.is_about(changed.len());
-    let mut verdicts = dry_run(means, desired, inventory, &changed).await;
+    let judges = Judges::of(&plan, desired, inventory);
+    let mut verdicts = dry_run(means, desired, inventory, &changed, &judges).await;
     done.left_alone.append(&mut verdicts.left_alone);
     done.unproven = std::mem::take(&mut verdicts.unproven);
     Ok(cleared(verdicts, desired))
@@ -133,6 +135,9 @@ fn cleared(mut verdicts: Verdicts, desired: &Desired) -> AppEvent {
     }
     if let Some(message) = verdicts.obstacle {
         return AppEvent::Obstacle { message };
+    }
+    if let Some(fault) = verdicts.forbidden.first() {
+        return AppEvent::Held(Hold::of(HoldReason::Permission, fault.to_string()));
     }
     if !verdicts.absent.is_empty() {
         let reason = "needs what the cluster does not have".to_owned();
@@ -166,12 +171,13 @@ async fn guarded<C: Cluster>(
 }
 
 /// Dry-runs objects; all errors are collected. What cannot be judged before its
-/// namespace or CRD is in is returned as unproven.
+/// namespace, its CRD or a judge is in is returned as unproven.
 pub(in crate::reconcile) async fn dry_run<C: Cluster>(
     means: &Means<'_, C>,
     desired: &Desired,
     inventory: &BTreeMap<ObjectKey, InventoryEntry>,
     keys: &[ObjectKey],
+    judges: &Judges,
 ) -> Verdicts {
     let objects = keys.iter().filter_map(|key| desired.get(key));
     let mut asked = 0;
@@ -185,7 +191,7 @@ pub(in crate::reconcile) async fn dry_run<C: Cluster>(
         match answer {
             Ok(true) => drop(verdicts.left_alone.insert(one.key().clone())),
             Ok(false) => {}
-            Err(fault) => verdicts.judge(one, &fault, desired),
+            Err(fault) => verdicts.judge(one, &fault, desired, judges),
         }
         if verdicts.obstacle.is_some() {
             return verdicts;
@@ -271,6 +277,6 @@ pub(in crate::reconcile) fn applies(plan: &Plan) -> impl Iterator<Item = &Apply>
     plan.stages.iter().flat_map(|stage| &stage.applies)
 }
 
-pub(in crate::reconcile) fn refused(reason: &str, faults: Vec<ObjectFault>) -> AppEvent {
+fn refused(reason: &str, faults: Vec<ObjectFault>) -> AppEvent {
     AppEvent::Refused { reason: reason.to_owned(), faults }
 }

@@ -10,6 +10,7 @@ use leeward_core::{
     model::{Applied, ClusterFault, Digest, InventoryEntry, Manifest, ObjectKey, owned_digest},
     plan::{
         desired::{Desired, Prepared},
+        judges::Judges,
         order::Apply,
         release::release,
     },
@@ -85,7 +86,7 @@ pub(in crate::reconcile) async fn send<C: Cluster>(
                 Ok(Answer::Leaving(why)) => sent.replacing.push((apply.key.clone(), why)),
                 Err(fault) => {
                     let one = &consignment.desired.objects[apply.index];
-                    sent.verdicts.judge(one, &fault, &consignment.desired);
+                    sent.verdicts.judge(one, &fault, &consignment.desired, &Judges::default());
                 }
             }
         }

@@ -15,6 +15,7 @@ use leeward_core::{
     },
     plan::{
         desired::{Desired, Surroundings},
+        judges::Judges,
         marks::leaves_alone,
         order::{Apply, PlanInput, plan},
     },
@@ -242,7 +243,10 @@ async fn a_dry_run_that_hangs_is_called_off_and_meanwhile_keeps_nobody_out() {
     let nothing = BTreeMap::new();
     let try_out = |keys| {
         let (outside, stop, desired, nothing) = (&outside, stop.clone(), &desired, &nothing);
-        async move { dry_run(&outside.means(Class::Short, stop), desired, nothing, keys).await }
+        async move {
+            let judges = Judges::default();
+            dry_run(&outside.means(Class::Short, stop), desired, nothing, keys, &judges).await
+        }
     };
     let others = async {
         let means = outside.means(Class::Short, CancellationToken::new());
@@ -307,7 +311,7 @@ async fn a_dry_run_finds_the_objects_whose_live_annotation_asks_to_be_left_alone
     let means = outside.means(Class::Short, CancellationToken::new());
     let desired = desired(&[map("theirs", "2"), map("ours", "2"), map("bad", "invalid")]);
     let keys: Vec<ObjectKey> = desired.objects.iter().map(|one| one.key().clone()).collect();
-    let verdicts = dry_run(&means, &desired, &BTreeMap::new(), &keys).await;
+    let verdicts = dry_run(&means, &desired, &BTreeMap::new(), &keys, &Judges::default()).await;
     assert_eq!(verdicts.left_alone, BTreeSet::from([key]));
     assert_eq!((verdicts.refused.len(), verdicts.obstacle), (1, None));
 }
@@ -320,7 +324,7 @@ async fn a_dry_run_that_was_stopped_half_way_clears_nothing() {
     let means = outside.means(Class::Short, stop);
     let desired = desired(&[map("a", "1")]);
     let keys = [desired.objects[0].key().clone()];
-    let verdicts = dry_run(&means, &desired, &BTreeMap::new(), &keys).await;
+    let verdicts = dry_run(&means, &desired, &BTreeMap::new(), &keys, &Judges::default()).await;
     let obstacle = verdicts.obstacle.unwrap();
     insta::assert_snapshot!(obstacle, @"the dry-run came to 0 of 1 objects in its time");
 }

@@ -6,7 +6,10 @@ use leeward_core::{
     cycle::AppEvent,
     gate::is_protected,
     model::{ClusterFault, ObjectFault, ObjectKey},
-    plan::desired::{Desired, Prepared, fault_of},
+    plan::{
+        desired::{Desired, Prepared, fault_of},
+        judges::Judges,
+    },
 };
 
 /// Faults that a report names; all are counted.
@@ -29,8 +32,10 @@ pub(in crate::reconcile) struct Verdicts {
     pub(in crate::reconcile) is_general: bool,
     /// Every object whose own request did not work, and why.
     pub(in crate::reconcile) named: BTreeMap<ObjectKey, String>,
-    /// Their namespace or kind comes with the same revision, and is not in yet.
+    /// They need a namespace, a kind or a judge of the same revision that is not in yet.
     pub(in crate::reconcile) unproven: BTreeSet<ObjectKey>,
+    /// The role of the agent does not suffice for these.
+    pub(in crate::reconcile) forbidden: Vec<ObjectFault>,
     /// The annotation of the live object asks us not to write it.
     pub(in crate::reconcile) left_alone: BTreeSet<ObjectKey>,
 }
@@ -39,15 +44,17 @@ impl Verdicts {
     pub(in crate::reconcile) fn is_clean(&self) -> bool {
         self.refused.is_empty()
             && self.absent.is_empty()
+            && self.forbidden.is_empty()
             && self.unproven.is_empty()
             && self.obstacle.is_none()
     }
 
     /// Returns one line that says why it did not work out.
     pub(in crate::reconcile) fn as_message(&self) -> String {
-        let fault = self.refused.first().or(self.absent.first()).map(ToString::to_string);
+        let fault = self.refused.first().or(self.forbidden.first()).or(self.absent.first());
+        let fault = fault.map(ToString::to_string);
         let unproven =
-            self.unproven.first().map(|key| format!("{key} waits for its namespace or kind"));
+            self.unproven.first().map(|key| format!("{key} waits for what is to be in before it"));
         fault.or_else(|| self.obstacle.clone()).or(unproven).unwrap_or_default()
     }
 
@@ -63,8 +70,14 @@ impl Verdicts {
         AppEvent::StageApplied
     }
 
-    /// Sorts a fault by who has to act.
-    pub(super) fn judge(&mut self, one: &Prepared, fault: &ClusterFault, desired: &Desired) {
+    /// Sorts a fault by who has to act. What the judges may yet accept is unproven.
+    pub(super) fn judge(
+        &mut self,
+        one: &Prepared,
+        fault: &ClusterFault,
+        desired: &Desired,
+        judges: &Judges,
+    ) {
         let key = one.key();
         let message = fault.to_string();
         if fault.is_api_server() {
@@ -74,6 +87,16 @@ impl Verdicts {
             return;
         }
         self.named.insert(key.clone(), message.clone());
+        let is_judged = matches!(
+            fault,
+            ClusterFault::Invalid { .. }
+                | ClusterFault::Forbidden { .. }
+                | ClusterFault::Webhook { .. }
+        );
+        if is_judged && judges.may_yet_accept(key) {
+            self.unproven.insert(key.clone());
+            return;
+        }
         match fault {
             fault if fault.is_transient() => {
                 self.obstacle.get_or_insert_with(|| format!("{key}: {message}"));
@@ -83,6 +106,11 @@ impl Verdicts {
                     self.unproven.insert(key.clone());
                 } else if self.absent.len() < MAX_FAULTS {
                     self.absent.push(fault_of(&one.manifest, message));
+                }
+            }
+            ClusterFault::Forbidden { .. } => {
+                if self.forbidden.len() < MAX_FAULTS {
+                    self.forbidden.push(fault_of(&one.manifest, message));
                 }
             }
             ClusterFault::Immutable { .. } if one.marks.replace => {}

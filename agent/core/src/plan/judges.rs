@@ -1,0 +1,157 @@
+//! What a plan changes that decides on whether other objects are accepted.
+//!
+//! A dry-run asks the cluster as it is today. What it refuses may be fine once
+//! the CRD, the policy or the quota is in that the same plan brings: such a
+//! refusal condemns nothing, and the object is tried again after those.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    desired::Desired,
+    order::{Apply, Plan, stands_in_the_way},
+    scope::declared_scope,
+};
+use crate::model::{InventoryEntry, Kind, ObjectKey};
+
+/// The judges that a plan changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judges {
+    /// Kinds whose CRD changes.
+    kinds: BTreeSet<Kind>,
+    /// Namespaces whose own object, quota, limits or roles change.
+    namespaces: BTreeSet<String>,
+    /// Admission configurations, policies, cluster roles or classes change.
+    everywhere: bool,
+}
+
+impl Judges {
+    pub fn of(
+        plan: &Plan,
+        desired: &Desired,
+        inventory: &BTreeMap<ObjectKey, InventoryEntry>,
+    ) -> Self {
+        let mut judges = Self::default();
+        for apply in fore(plan, inventory) {
+            let body = &desired.objects[apply.index].manifest.body;
+            if let Some((kind, _)) = declared_scope(body) {
+                judges.kinds.insert(kind);
+            } else {
+                judges.add(&apply.key);
+            }
+        }
+        plan.prunes.iter().filter(|key| stands_in_the_way(key)).for_each(|key| judges.add(key));
+        judges
+    }
+
+    fn add(&mut self, key: &ObjectKey) {
+        if key.is("", "Namespace") {
+            self.namespaces.insert(key.name.clone());
+        } else if key.namespace.is_empty() {
+            self.everywhere = true;
+        } else {
+            self.namespaces.insert(key.namespace.clone());
+        }
+    }
+
+    /// Whether an object that is refused now may be accepted once the judges are in.
+    pub fn may_yet_accept(&self, key: &ObjectKey) -> bool {
+        self.everywhere
+            || self.kinds.contains(&key.kind())
+            || self.namespaces.contains(&key.namespace)
+    }
+}
+
+/// What goes in before the objects that were refused: every judge that the
+/// cluster has already, and every CRD and namespace. A new admission
+/// configuration stays last: what answers for it may come with the same plan.
+pub fn fore<'a>(
+    plan: &'a Plan,
+    inventory: &'a BTreeMap<ObjectKey, InventoryEntry>,
+) -> impl Iterator<Item = &'a Apply> {
+    let known = |key: &ObjectKey| inventory.get(key).is_some_and(|entry| entry.uid.is_some());
+    let applies = plan.stages.iter().flat_map(|stage| &stage.applies);
+    applies.filter(move |apply| match decides(&apply.key) {
+        Some(Decides::WhenNew) => true,
+        Some(Decides::WhenKnown) => known(&apply.key),
+        None => false,
+    })
+}
+
+enum Decides {
+    /// What it adds can only make more acceptable.
+    WhenNew,
+    /// New, it can only refuse.
+    WhenKnown,
+}
+
+fn decides(key: &ObjectKey) -> Option<Decides> {
+    let adds = super::marks::is_foundation(key)
+        || key.group == "rbac.authorization.k8s.io"
+        || key.is("", "ServiceAccount")
+        || key.kind.ends_with("Class");
+    if adds {
+        return Some(Decides::WhenNew);
+    }
+    let limits = stands_in_the_way(key) && !key.is("networking.k8s.io", "NetworkPolicy");
+    limits.then_some(Decides::WhenKnown)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{Manifest, Origin},
+        plan::{
+            desired::tests::prepared,
+            order::{PlanInput, plan},
+        },
+    };
+
+    fn manifest(api_version: &str, kind: &str, namespace: &str) -> Manifest {
+        let mut metadata = json!({ "name": "a" });
+        if !namespace.is_empty() {
+            metadata["namespace"] = json!(namespace);
+        }
+        let body = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+        Manifest::new(body, Origin::default()).unwrap()
+    }
+
+    /// The judges of a plan that brings `brought` and deletes `gone`; `known` are there.
+    fn judges(brought: &[Manifest], known: &[Manifest], gone: &[Manifest]) -> Judges {
+        let desired = prepared(brought, &[]);
+        let entry = InventoryEntry { uid: Some("u".to_owned()), ..InventoryEntry::default() };
+        let inventory: BTreeMap<ObjectKey, InventoryEntry> =
+            known.iter().chain(gone).map(|one| (one.key.clone(), entry.clone())).collect();
+        let nothing = BTreeSet::new();
+        let plan = plan(&PlanInput {
+            desired: &desired,
+            inventory: &inventory,
+            drifted: &nothing,
+            left_alone: &nothing,
+        });
+        Judges::of(&plan, &desired, &inventory)
+    }
+
+    #[test]
+    fn a_quota_that_changes_or_goes_judges_its_namespace_and_a_new_one_does_not() {
+        let quota = || manifest("v1", "ResourceQuota", "shop");
+        let inside = manifest("apps/v1", "Deployment", "shop").key;
+        let outside = manifest("apps/v1", "Deployment", "other").key;
+        for judges in [judges(&[quota()], &[quota()], &[]), judges(&[], &[], &[quota()])] {
+            assert!(judges.may_yet_accept(&inside) && !judges.may_yet_accept(&outside));
+        }
+        assert!(!judges(&[quota()], &[], &[]).may_yet_accept(&inside));
+    }
+
+    #[test]
+    fn an_admission_configuration_judges_everything_and_a_map_nothing() {
+        let group = "admissionregistration.k8s.io/v1";
+        let policy = || manifest(group, "ValidatingAdmissionPolicy", "");
+        let key = manifest("v1", "ConfigMap", "shop").key;
+        assert!(judges(&[policy()], &[policy()], &[]).may_yet_accept(&key));
+        let map = || manifest("v1", "ConfigMap", "shop");
+        assert_eq!(judges(&[map()], &[map()], &[map()]), Judges::default());
+    }
+}
