@@ -78,6 +78,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 uid: None,
                 wave: 0,
                 keep: false,
+                run: None,
             };
             batch.inventory.push((name.clone(), key.clone(), Some(entry)));
         }

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use leeward_core::{
+    cycle::{Departure, departure},
     health::watches_health,
-    model::{AppName, ClusterFault, Kind, ObjectKey, Seen, Sighting},
+    model::{AppName, ClusterFault, InventoryEntry, Kind, ObjectKey, Seen, Sighting, Trace},
 };
 
 use super::reconciler::Reconciler;
-use crate::edge::Cluster;
+use crate::{edge::Cluster, store::Batch};
 
 /// Changes come in bursts; one look serves them all.
 const SETTLE_AT_WORK: Duration = Duration::from_millis(200);
@@ -27,9 +28,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Present(sighting) => self.see_present(&sighting),
-            Seen::Gone { key } => {
+            Seen::Gone { key, uid, trace } => {
                 for name in self.owners(&key) {
-                    self.mark_gone(&name, &key);
+                    self.mark_gone(&name, &key, uid.as_deref(), &trace);
                 }
             }
             Seen::Listed { kind, keys } => self.see_list(&kind, &keys),
@@ -37,7 +38,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 if matches!(fault, ClusterFault::UnknownKind(_)) {
                     // A kind that is not served has no objects.
                     for (name, key) in self.owned_of(&kind) {
-                        self.mark_gone(&name, &key);
+                        self.mark_gone(&name, &key, None, &Trace::Nothing);
                     }
                 }
                 self.sight.lost(kind, &fault);
@@ -50,7 +51,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.sight.listed(kind);
         for (name, key) in self.owned_of(kind) {
             if !keys.contains(&key) {
-                self.mark_gone(&name, &key);
+                self.mark_gone(&name, &key, None, &Trace::Nothing);
             }
         }
         // Whatever waited for the API server is tried now.
@@ -118,7 +119,26 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.mark_dirty(name, key);
     }
 
-    fn mark_gone(&mut self, name: &AppName, key: &ObjectKey) {
+    /// Marks what is gone as drifted, unless it has done what it was there for.
+    fn mark_gone(&mut self, name: &AppName, key: &ObjectKey, uid: Option<&str>, trace: &Trace) {
+        let Some(entry) = self.apps.get(name).and_then(|managed| managed.inventory.get(key)) else {
+            return;
+        };
+        let (is_done, run) = match departure(entry, uid, trace) {
+            Departure::Drift(run) => (false, run),
+            Departure::Done(run) => (true, Some(run)),
+        };
+        if run.is_some() && run != entry.run {
+            let entry = InventoryEntry { run, ..entry.clone() };
+            let inventory = vec![(name.clone(), key.clone(), Some(entry))];
+            self.record(Batch { inventory, ..Batch::default() });
+        }
+        if is_done {
+            if let Some(managed) = self.apps.get_mut(name) {
+                managed.view.settled(key);
+            }
+            return self.mark_dirty(name, key);
+        }
         self.mark_drifted(name, key);
         if let Some(managed) = self.apps.get_mut(name) {
             managed.view.left_alone.remove(key);

@@ -329,6 +329,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 uid: before.and_then(|entry| entry.uid.clone()),
                 wave: apply.wave,
                 keep: apply.keep,
+                run: before.and_then(|entry| entry.run.clone()),
             };
             if before != Some(&entry) {
                 batch.inventory.push((name.clone(), apply.key.clone(), Some(entry)));

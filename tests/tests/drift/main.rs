@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod annotated;
+mod ended;
 mod fields;
 mod foundations;
 mod healed;

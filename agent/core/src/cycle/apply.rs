@@ -193,7 +193,15 @@ mod tests {
 
     fn entry(digest: Option<crate::model::Digest>, wave: i32) -> InventoryEntry {
         let version = "v1".to_owned();
-        InventoryEntry { version, applied: digest, fields: None, uid: None, wave, keep: false }
+        InventoryEntry {
+            version,
+            applied: digest,
+            fields: None,
+            uid: None,
+            wave,
+            keep: false,
+            run: None,
+        }
     }
 
     /// A namespace, a Deployment in wave 0 and a ConfigMap in wave 1.

@@ -8,6 +8,7 @@
 mod batch;
 mod builtin;
 mod conditions;
+mod ended;
 mod pods;
 mod stuck;
 mod workloads;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use self::conditions::{condition, generation_lag, is_true, message_of};
 pub use self::{
+    ended::{ended, trace, with_run},
     pods::{PodQuery, needs_pods},
     stuck::{StuckPod, stuck_pods},
 };
@@ -67,6 +69,15 @@ impl Health {
     pub fn missing() -> Self {
         Self::progressing("is not there")
     }
+
+    fn leaving() -> Self {
+        Self::progressing("is being deleted")
+    }
+
+    /// Whether the object is not there, or on its way out.
+    fn is_absent(&self) -> bool {
+        *self == Self::missing() || *self == Self::leaving()
+    }
 }
 
 /// `Failed: pod web-1: …`, or the verdict alone.
@@ -86,7 +97,7 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
         return Health::new(Verdict::Unknown, "has no apiVersion, kind or name");
     };
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
-        return Health::progressing("is being deleted");
+        return Health::leaving();
     }
     let health = match (key.group.as_str(), key.kind.as_str()) {
         // Their own rules know better what a missing observation means.

@@ -8,6 +8,7 @@ use super::{
     AppName,
     id::Digest,
     object::{Kind, ObjectKey},
+    run::{Run, Trace},
 };
 
 /// A kind in one version: what it takes to talk to the API server about it.
@@ -108,6 +109,9 @@ pub enum Seen {
     Present(Sighting),
     Gone {
         key: ObjectKey,
+        /// Of the object that went, when the watch showed it.
+        uid: Option<String>,
+        trace: Trace,
     },
     /// A first or renewed list of a kind is complete: what is not in it does not exist.
     Listed {
@@ -151,4 +155,7 @@ pub struct InventoryEntry {
     pub wave: i32,
     /// The manifest asked never to be pruned.
     pub keep: bool,
+    /// How far the object with this uid has come, if it is one that runs once to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }

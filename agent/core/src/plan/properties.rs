@@ -110,6 +110,7 @@ fn carried_out(plan: &order::Plan, mut inventory: Inventory) -> Inventory {
                 uid: None,
                 wave: apply.wave,
                 keep: apply.keep,
+                run: None,
             },
         );
     }

@@ -262,6 +262,7 @@ fn adopted(object: &Value, version: &str) -> Option<(ObjectKey, InventoryEntry)>
         uid,
         wave: 0,
         keep: false,
+        run: None,
     };
     Some((ObjectKey::of(object)?, entry))
 }

@@ -30,6 +30,7 @@ fn entry(manifest: Option<&Manifest>, wave: i32, keep: bool) -> InventoryEntry {
         uid: None,
         wave,
         keep,
+        run: None,
     }
 }
 
