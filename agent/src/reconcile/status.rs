@@ -88,7 +88,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let apps = self.apps.values().map(|managed| AppFacts {
             app: &managed.app,
             objects: managed.inventory.len(),
-            open: (managed.view.open.len() + managed.view.drifted.len()) as u64,
+            open: managed.view.drifting() as u64,
             message: managed.view.message.as_str(),
             wanting: managed.wanting.as_deref(),
             under_way: managed.errand.as_ref().map(|errand| (errand.about, now - errand.since)),

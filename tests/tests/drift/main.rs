@@ -6,6 +6,7 @@
 mod annotated;
 mod ended;
 mod fields;
+mod fights;
 mod foundations;
 mod healed;
 mod left_alone;

@@ -108,6 +108,14 @@ pub fn departure(entry: &InventoryEntry, uid: Option<&str>, trace: &Trace) -> De
     }
 }
 
+/// Remembers that a drifted object was put right; from the fifth time on in a row it
+/// is a fight, which is named.
+pub fn record_heal(view: &mut View, (key, changes): &Drifted, now: Uptime) {
+    let manager = changes.iter().find_map(|change| change.manager.as_deref());
+    view.heals.entry(key.clone()).or_default().record(manager, now);
+    view.name_fights(now);
+}
+
 /// What is done about real drift.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remedy {
@@ -120,12 +128,12 @@ pub enum Remedy {
     HoldBack(Uptime),
 }
 
-/// Decides what is done about the drift of one object; a fight gets its name.
+/// Decides what is done about the drift of one object.
 pub fn remedy(
     view: &mut View,
     spec: &AppSpec,
     desired: &Desired,
-    (key, changes): &Drifted,
+    (key, _): &Drifted,
     now: Uptime,
 ) -> Remedy {
     let disabled = desired.get(key).is_some_and(|one| one.marks.heal_disabled);
@@ -133,11 +141,7 @@ pub fn remedy(
         view.drifted.remove(key);
         return if view.open.insert(key.clone()) { Remedy::Report } else { Remedy::Leave };
     }
-    let verdict = view.heals.entry(key.clone()).or_default().verdict(now);
-    if verdict.named {
-        let manager = changes.iter().find_map(|change| change.manager.as_deref());
-        view.message = format!("{key} is fought over with {}", manager.unwrap_or("somebody"));
-    }
+    let verdict = view.heals.get(key).map(|history| history.verdict(now)).unwrap_or_default();
     if verdict.wait == Duration::ZERO {
         return Remedy::Heal;
     }
@@ -263,10 +267,13 @@ mod tests {
         assert_eq!(ask(&mut view, &spec), Remedy::Leave);
         spec.heal = Heal::Always;
         assert_eq!(ask(&mut view, &spec), Remedy::Heal);
-        for _ in 0..40 {
-            view.heals.entry(map().key).or_default().record(Uptime::from_secs(60));
+        for times in 1..=5 {
+            assert_eq!(view.message, "", "{times}");
+            record_heal(&mut view, &drifted, Uptime::from_secs(60));
         }
         assert!(matches!(ask(&mut view, &spec), Remedy::HoldBack(_)));
         assert_eq!(view.message, "ConfigMap shop/a is fought over with somebody");
+        view.release_held_back(Uptime::from_secs(60 + 3600));
+        assert_eq!(view.message, "");
     }
 }

@@ -25,7 +25,7 @@ pub use app::{App, AppHealth, Now};
 pub use apply::{
     ApplyStep, Applying, FOUNDATION_POLL, Gate, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE, gate,
 };
-pub use heal::{Departure, Drift, Drifted, Remedy, departure, judge, remedy};
+pub use heal::{Departure, Drift, Drifted, Remedy, departure, judge, record_heal, remedy};
 pub use poll::{PollPlan, next_poll};
 pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
