@@ -101,12 +101,9 @@ pub(super) fn or_stored(
     }
 }
 
-/// Whether every app is good and healthy.
+/// Whether every app is good and healthy, or stopped where somebody stopped it on purpose.
 pub(super) fn all_well(document: &StatusDocument) -> bool {
-    document
-        .apps
-        .iter()
-        .all(|app| app.phase == PhaseName::Good && app.health == HealthName::Healthy)
+    document.apps.iter().all(|app| app.phase == PhaseName::Good && app.health.is_well())
 }
 
 fn text(document: &StatusDocument, now: Timestamp, palette: Palette) -> String {

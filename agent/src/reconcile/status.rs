@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use leeward_core::{
     cycle::Phase,
-    model::{Digest, HealthName, StatusDocument, StoreStatus, Uptime},
+    model::{Digest, StatusDocument, StoreStatus, Uptime},
     status::{AppFacts, Configured, Facts, digest, document},
 };
 
@@ -149,7 +149,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn measure(&self, document: &StatusDocument) {
         let metrics = &self.hooks.metrics;
         for app in &document.apps {
-            let healthy = app.health == HealthName::Healthy;
+            let healthy = app.health.is_well();
             metrics.set_app(&app.name, app.phase, healthy, app.objects);
         }
         metrics.outbox(document.outbox.pending, document.outbox.dropped);

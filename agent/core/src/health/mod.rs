@@ -144,6 +144,11 @@ pub fn assess_candidate(object: &Value, pods: &[Value], commit: &GitId) -> Healt
 
 /// The conventions that custom resources share: Stalled, Reconciling, Ready.
 fn generic(object: &Value) -> Health {
+    // As those of Flux, of Argo Rollouts, of the Cluster API and of batch systems have it.
+    let is_set = |field| object.pointer(field) == Some(&Value::Bool(true));
+    if is_set("/spec/suspend") || is_set("/spec/paused") {
+        return Health::new(Verdict::Suspended, "is suspended");
+    }
     if is_true(object, "Stalled") {
         return Health::failed(message_of(object, "Stalled"));
     }
