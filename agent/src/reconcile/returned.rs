@@ -27,6 +27,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         match back {
             Back::Done => {}
             Back::Surveyed(surveyed) => self.surveyed(*surveyed),
+            Back::Identified(uid) => self.identified(uid),
             Back::App { app, epoch, outcome } => {
                 let Some(managed) = self.apps.get_mut(&app) else { return };
                 if let (Some(errand), Outcome::Looked { .. }) = (managed.errand.take(), &*outcome) {
@@ -208,6 +209,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
             batch.inventory.push((name.clone(), key, Some(entry)));
         }
         self.record(batch);
+        if self.identity.known.is_none() {
+            self.ask_identity();
+        }
     }
 
     fn saw_foundations(&mut self, name: &AppName, found: Vec<(ObjectKey, Health)>) {

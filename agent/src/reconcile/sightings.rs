@@ -49,6 +49,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     /// A list is complete: the API server answers, and what is not in the list is gone.
     fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>) {
         self.sight.listed(kind);
+        self.ask_identity();
         for (name, key) in self.owned_of(kind) {
             if !keys.contains(&key) {
                 self.mark_gone(&name, &key, None, &Trace::Nothing);
@@ -76,6 +77,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if sighting.deleting {
             return;
         }
+        let known = managed.inventory[key].uid.as_ref();
+        if key.is("", "Namespace") && known.is_some_and(|known| *known != sighting.uid) {
+            // It went and came while nobody watched.
+            self.forget_runs_in(&key.name);
+        }
+        let Some(managed) = self.apps.get_mut(&sighting.app) else { return };
         let entry = &managed.inventory[key];
         let same = entry.fields == sighting.fields && entry.uid.as_ref() == Some(&sighting.uid);
         let confirmed = entry.applied.is_some();
@@ -110,7 +117,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         owned
     }
 
-    fn mark_drifted(&mut self, name: &AppName, key: &ObjectKey) {
+    pub(super) fn mark_drifted(&mut self, name: &AppName, key: &ObjectKey) {
         if let Some(managed) = self.apps.get_mut(name)
             && managed.inventory.get(key).is_some_and(|entry| entry.applied.is_some())
         {
@@ -140,6 +147,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
             return self.mark_dirty(name, key);
         }
         self.mark_drifted(name, key);
+        if key.is("", "Namespace") {
+            // What ran in it has lost what it did there.
+            self.forget_runs_in(&key.name);
+        }
         if let Some(managed) = self.apps.get_mut(name) {
             managed.view.left_alone.remove(key);
             if managed.view.drifted.contains(key) {

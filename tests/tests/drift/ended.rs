@@ -1,9 +1,12 @@
 //! What runs once to its end: done for its content, whoever removes it then.
 
 use leeward_core::model::HealthName;
-use leeward_tests::scenario::{
-    Scenario, is_good_at,
-    objects::{config_map, documents, is_condition, pod, text, uid},
+use leeward_tests::{
+    controlplane::{ControlPlane, ControlPlaneOptions},
+    scenario::{
+        SOON, Scenario, is_good_at,
+        objects::{config_map, documents, is_condition, namespace, pod, text, uid},
+    },
 };
 use serde_json::{Value, json};
 
@@ -148,4 +151,40 @@ async fn failed_job_that_its_ttl_removed_still_fails_its_revision() {
         scenario.wait_app(name, |app| app.bad.len() == 1 && is_good_at(app, &good)).await.unwrap();
     assert!(format!("{:?}", app.bad).contains("fails"), "{:?}", app.bad);
     scenario.wait_live(&map, |live| text(live, "/data/key") == "1").await.unwrap();
+}
+
+#[tokio::test]
+async fn job_runs_again_where_its_namespace_or_its_cluster_is_made_anew() {
+    let name = "ended-anew";
+    let started = ControlPlane::start_own(ControlPlaneOptions::default(), name).await.unwrap();
+    let Some(mut plane) = started else { return };
+    let (own, foreign) = (
+        job("ended-anew-inside", "own", "app:1", None),
+        job("default", "foreign", "app:1", Some(0)),
+    );
+    let space = namespace("ended-anew-inside");
+    let files = [("all.yaml", documents(&[space.clone(), own.clone(), foreign.clone()]))];
+    let mut scenario = Scenario::prepare_on(&plane, name, &files, |options| options).await.unwrap();
+    scenario.agent.start_again().unwrap();
+    let commit = scenario.repository.head().unwrap().unwrap();
+    scenario.good_at(&commit).await.unwrap();
+    scenario.wait_gone(&foreign).await.unwrap();
+
+    let complete = |live: &Value| is_condition(live, "Complete");
+    let before = uid(&scenario.wait_live(&own, complete).await.unwrap());
+    scenario.remove(&space).await.unwrap();
+    scenario.wait_live(&own, |live| uid(live) != before && complete(live)).await.unwrap();
+    let foreign_pods = "/api/v1/namespaces/default/events?fieldSelector=reason%3DCompleted";
+    let runs = scenario.api.list(foreign_pods).await.unwrap().len();
+    assert_eq!(runs, 1, "what is elsewhere ran again");
+
+    scenario.agent.kill();
+    plane.wipe().await.unwrap();
+    scenario.api = plane.api().await.unwrap();
+    scenario.agent.start_again().unwrap();
+    scenario.wait_live(&own, complete).await.unwrap();
+    let ran = |list: Option<&Value>| {
+        list.is_some_and(|list| list["items"].as_array().is_some_and(|events| !events.is_empty()))
+    };
+    scenario.api.wait_until(foreign_pods, SOON, ran).await.unwrap();
 }

@@ -15,7 +15,7 @@ pub fn ended(object: &Value) -> Option<Run> {
     match (key.group.as_str(), key.kind.as_str()) {
         ("batch", "Job") if is_true(object, "Complete") => Some(Run::Succeeded),
         ("batch", "Job") if is_true(object, "Failed") => {
-            Some(failed(object, message_of(object, "Failed")))
+            Some(failed(object, &message_of(object, "Failed")))
         }
         ("", "Pod") => ended_pod(object),
         _ => None,
@@ -31,14 +31,14 @@ fn ended_pod(pod: &Value) -> Option<Run> {
     let was_evicted = !text(pod, "/status/reason").is_empty() || is_true(pod, "DisruptionTarget");
     match text(pod, "/status/phase") {
         "Succeeded" => Some(Run::Succeeded),
-        "Failed" if !was_evicted => Some(failed(pod, "has failed".to_owned())),
+        "Failed" if !was_evicted => Some(failed(pod, "has failed")),
         _ => None,
     }
 }
 
-fn failed(object: &Value, reason: String) -> Run {
+fn failed(object: &Value, reason: &str) -> Run {
     let commit = annotation(object, REVISION_ANNOTATION).unwrap_or_default().to_owned();
-    Run::Failed { reason: one_line(&reason), commit }
+    Run::Failed { reason: one_line(reason), commit }
 }
 
 /// What the metadata of a removed Job show of its end, by the fields of its status
@@ -69,7 +69,7 @@ pub fn trace(kind: &Kind, object: &Value) -> Trace {
         // Conditions may be those of its suspension.
         Trace::Nothing
     } else {
-        Trace::Ended(failed(object, "failed, and was removed after that".to_owned()))
+        Trace::Ended(failed(object, "failed, and was removed after that"))
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) enum Back {
         outcome: Box<Outcome>,
     },
     Surveyed(Box<Surveyed>),
+    /// Which cluster this is.
+    Identified(String),
     /// A question was answered, or garbage collected: nothing is left to do.
     Done,
 }
