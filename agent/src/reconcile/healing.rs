@@ -72,7 +72,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let groups = plan.stages.into_iter().map(|stage| stage.applies);
         let groups: Vec<_> = groups.filter(|group| !group.is_empty()).collect();
         let replacing = managed.view.progress.replacing.keys().cloned().collect();
-        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing);
+        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing)
+            .taking_over(&managed.view.shared);
         let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
             Outcome::Healed { drifted, sent: send(&means, &consignment).await }
         });

@@ -88,6 +88,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let confirmed = entry.applied.is_some();
         let view = &mut managed.view;
         view.gone.remove(key);
+        if sighting.shared {
+            view.shared.insert(key.clone());
+        } else {
+            view.shared.remove(key);
+        }
         if sighting.left_alone {
             view.left_alone.insert(key.clone());
             view.settled(key);

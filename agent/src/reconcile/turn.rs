@@ -284,7 +284,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 let class = Class::of(applies.len());
                 let replacing = managed.view.progress.replacing.keys().cloned().collect();
                 let consignment =
-                    Consignment::new(desired, vec![applies], &managed.inventory, replacing);
+                    Consignment::new(desired, vec![applies], &managed.inventory, replacing)
+                        .taking_over(&managed.view.shared);
                 self.send_for(name, "applies", class, async move |means| Outcome::Sent {
                     stage,
                     sent: send(&means, &consignment).await,

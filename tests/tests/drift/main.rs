@@ -12,4 +12,5 @@ mod foundations;
 mod healed;
 mod judged;
 mod left_alone;
+mod shared;
 mod told;

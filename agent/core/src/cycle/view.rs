@@ -28,6 +28,8 @@ pub struct View {
     pub held_back: BTreeMap<ObjectKey, Uptime>,
     /// Objects whose live annotation asks us not to write them.
     pub left_alone: BTreeSet<ObjectKey>,
+    /// Objects of which a tool that applies manifests owns fields of ours as well.
+    pub shared: BTreeSet<ObjectKey>,
     /// When it is asked again whether objects that were never ours may be written.
     pub ask_again: Uptime,
     /// The last verdict on every object that can be unhealthy.
@@ -99,6 +101,7 @@ impl View {
         self.heals.remove(key);
         self.held_back.remove(key);
         self.left_alone.remove(key);
+        self.shared.remove(key);
         self.health.remove(key);
         self.dirty.remove(key);
         self.progress.deleting.remove(key);

@@ -133,6 +133,8 @@ pub struct Sighting {
     pub app: AppName,
     /// Of the fields that our manager owns; `None` when it owns none any more.
     pub fields: Option<Digest>,
+    /// A tool that applies manifests (kubectl, Helm, …) owns fields of ours as well.
+    pub shared: bool,
     /// It carries a deletion timestamp.
     pub deleting: bool,
     /// Its annotations ask us not to write it.

@@ -3,7 +3,7 @@
 use leeward_core::{
     health::trace,
     model::{APP_LABEL, ClusterFault, KindVersion, ObjectKey, Sighting, Trace, owned_digest},
-    plan::marks::leaves_alone,
+    plan::{marks::leaves_alone, takeover::is_shared},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,6 +131,7 @@ fn sighting(object: &Value, kind: &KindVersion) -> Option<Sighting> {
         uid: metadata.get("uid")?.as_str()?.to_owned(),
         app: app.and_then(Value::as_str).unwrap_or_default().to_owned(),
         fields: owned_digest(object),
+        shared: is_shared(object),
         deleting: metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null()),
         left_alone: leaves_alone(object).is_some(),
     })
