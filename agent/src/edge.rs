@@ -41,6 +41,9 @@ pub enum ApplyMode {
     DryRun,
     /// As manager `leeward-handover`: keeps the live value of fields that we stop declaring.
     HandOver,
+    /// A patch of the object's own metadata: takes fields that we own from somebody who
+    /// owns them as well. Refused when the object has changed since it was read.
+    TakeOver,
 }
 
 /// The cluster. Every call is bounded in time by the implementation.

@@ -169,7 +169,7 @@ impl Metrics {
     fn register_apps(&self, registry: &mut Registry) {
         let help = "1 for the phase that the app is in, 0 for the others";
         registry.register("app_phase", help, self.app_phase.clone());
-        let help = "1 when every object of the app is healthy";
+        let help = "1 when every object of the app is healthy, or suspended on purpose";
         registry.register("app_healthy", help, self.app_healthy.clone());
         let help = "Objects that the app owns in the cluster";
         registry.register("app_objects", help, self.app_objects.clone());

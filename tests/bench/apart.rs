@@ -131,7 +131,7 @@ async fn edit(
         }
         measured
             .heals
-            .push(Damage::EditedData.healed_after(&apart.scenario, &apart.map, round).await?);
+            .push(Damage::EditedData.healed_after(&apart.scenario, apart.map(round), round).await?);
     }
     Ok(())
 }

@@ -101,11 +101,10 @@ pub(super) fn or_stored(
     }
 }
 
-/// Whether every app is good and healthy.
+/// Whether every app is good and healthy, or stopped where somebody stopped it on purpose.
 pub(super) fn all_well(document: &StatusDocument) -> bool {
-    document.apps.iter().all(|app| {
-        app.phase == PhaseName::Good && app.health == HealthName::Healthy && app.stuck.is_empty()
-    })
+    let is_well = |app: &AppStatus| app.health.is_well() && app.stuck.is_empty();
+    document.apps.iter().all(|app| app.phase == PhaseName::Good && is_well(app))
 }
 
 fn text(document: &StatusDocument, now: Timestamp, palette: Palette) -> String {

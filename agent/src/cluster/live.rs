@@ -77,7 +77,7 @@ impl World {
     async fn next_of(&mut self, key: &ObjectKey) -> Seen {
         let wanted = |seen: &Seen| match seen {
             Seen::Present(sighting) => sighting.key == *key,
-            Seen::Gone { key: gone } => gone == key,
+            Seen::Gone { key: gone, .. } => gone == key,
             Seen::Listed { kind, .. } | Seen::Lost { kind, .. } => *kind == key.kind(),
         };
         let next = async {

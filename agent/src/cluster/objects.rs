@@ -27,6 +27,7 @@ const MAX_PAGES: usize = 1000;
 
 /// JSON is YAML, and quicker to read.
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Reads and writes objects.
 pub(super) struct Objects<'a> {
@@ -46,6 +47,7 @@ impl Objects<'_> {
             ApplyMode::Force => (FIELD_MANAGER, ""),
             ApplyMode::DryRun => (FIELD_MANAGER, "&dryRun=All"),
             ApplyMode::HandOver => (HANDOVER_MANAGER, ""),
+            ApplyMode::TakeOver => return self.patch_metadata(&kind, manifest).await,
         };
         // Strict: a field that the schema does not know is a mistake that
         // would otherwise be dropped without a word.
@@ -66,6 +68,20 @@ impl Objects<'_> {
             self.note_definition(&manifest.key);
         }
         read_applied(&answer)
+    }
+
+    /// Merges into an object what a manifest says of its metadata.
+    async fn patch_metadata(
+        &self,
+        kind: &KindVersion,
+        manifest: &Manifest,
+    ) -> Result<Applied, ClusterFault> {
+        let resource = self.discovery.resource(self.transport, kind).await?;
+        let target = path::object(kind, &resource, &manifest.key)?;
+        let target = format!("{target}?fieldManager={FIELD_MANAGER}");
+        let body = Some((MERGE_PATCH, Bytes::from(manifest.body.to_string())));
+        let call = Call { method: Method::PATCH, target, accept: METADATA, body };
+        read_applied(&self.ask(&call, kind).await?)
     }
 
     pub(super) async fn get(

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use leeward_core::{
-    cycle::{AppEvent, Drift, Drifted, Remedy, remedy},
+    cycle::{AppEvent, Drift, Drifted, Remedy, record_heal, remedy},
     model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
     report::{Event, EventData},
 };
@@ -72,7 +72,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let groups = plan.stages.into_iter().map(|stage| stage.applies);
         let groups: Vec<_> = groups.filter(|group| !group.is_empty()).collect();
         let replacing = managed.view.progress.replacing.keys().cloned().collect();
-        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing).loose();
+        let consignment = Consignment::new(desired, groups, &managed.inventory, replacing)
+            .taking_over(&managed.view.shared)
+            .loose();
         let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
             Outcome::Healed { drifted, sent: send(&means, &consignment).await }
         });
@@ -146,7 +148,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for one in drifted.iter().filter(|(key, _)| put_right.contains(key)) {
             objects += 1;
             if let Some(managed) = self.apps.get_mut(name) {
-                managed.view.heals.entry(one.0.clone()).or_default().record(now);
+                record_heal(&mut managed.view, one, now);
             }
             self.hooks.metrics.drift_healed(name);
             batch.events.push((stamp, drift_event(EventData::DriftHealed, name, one)));

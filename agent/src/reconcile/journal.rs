@@ -51,6 +51,7 @@ struct Waiting {
     events: VecDeque<(Stamp, Event)>,
     state: Option<(Stamp, Value)>,
     wall_floor: Option<Timestamp>,
+    cluster_id: Option<String>,
 }
 
 /// A write that ended.
@@ -156,6 +157,7 @@ impl Journal {
         waiting.revisions.extend(batch.revisions);
         waiting.events.extend(batch.events);
         waiting.state = batch.state.or(waiting.state.take());
+        waiting.cluster_id = batch.cluster_id.or(waiting.cluster_id.take());
         self.bound();
         self.recorded += 1;
         self.write();
@@ -279,7 +281,7 @@ impl Journal {
 
 impl Waiting {
     fn take(&mut self) -> Batch {
-        let Self { apps, source, inventory, revisions, events, state, wall_floor } =
+        let Self { apps, source, inventory, revisions, events, state, wall_floor, cluster_id } =
             mem::take(self);
         let mut batch = Batch {
             source,
@@ -288,6 +290,7 @@ impl Waiting {
             events: events.into(),
             state,
             wall_floor,
+            cluster_id,
             ..Batch::default()
         };
         for (name, record) in apps {
@@ -317,6 +320,7 @@ impl Waiting {
         self.events.extend(later);
         self.state = self.state.take().or(batch.state);
         self.wall_floor = self.wall_floor.max(batch.wall_floor);
+        self.cluster_id = self.cluster_id.take().or(batch.cluster_id);
     }
 }
 

@@ -79,6 +79,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 wave: 0,
                 keep: false,
                 replace: false,
+                run: None,
             };
             batch.inventory.push((name.clone(), key.clone(), Some(entry)));
         }

@@ -22,6 +22,7 @@ mod budget;
 mod commands;
 mod errand;
 mod healing;
+mod identity;
 mod interface;
 mod journal;
 mod left_alone;

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use super::{
     budget::Budget,
     errand::Back,
+    identity::Identity,
     interface::{Channels, Hooks, Settings, Start},
     journal::{Journal, Written},
     managed::Managed,
@@ -76,6 +77,7 @@ pub struct Reconciler<C> {
     pub(super) published: Published,
     /// Which kinds, or the whole API server, cannot be seen.
     pub(super) sight: Sight,
+    pub(super) identity: Identity,
     watched: BTreeSet<KindVersion>,
     /// The newest epoch of any app that was forgotten.
     pub(super) last_epoch: u64,
@@ -126,6 +128,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             variables: ClusterVariables::default(),
             published: Published::default(),
             sight: Sight::default(),
+            identity: Identity::of(store.cluster_id()?),
             watched: BTreeSet::new(),
             last_epoch: 0,
             errands: FuturesUnordered::new(),

@@ -9,14 +9,18 @@ use leeward_core::{
         is_well,
     },
     gate::{Hold, HoldReason},
-    health::{Health, Verdict, roll_up, waits_outside, watches_health},
-    model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
+    health::{Health, Verdict, roll_up, waits_outside, watches_health, with_run},
+    model::{AppName, ClusterFault, InventoryEntry, ObjectKey, Run},
     plan::{desired::fault_of, order::StageName},
 };
 
 use super::{
     errand::{
-        Back, Outcome, delete::Deletion, look::LookFor, preflight::Preflighted, prepare::Undesired,
+        Back, Outcome,
+        delete::Deletion,
+        look::{LookFor, Looked},
+        preflight::Preflighted,
+        prepare::Undesired,
         send::Sent,
     },
     reconciler::Reconciler,
@@ -29,6 +33,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         match back {
             Back::Done => {}
             Back::Surveyed(surveyed) => self.surveyed(*surveyed),
+            Back::Identified(uid) => self.identified(uid),
             Back::App { app, epoch, outcome } => {
                 let Some(managed) = self.apps.get_mut(&app) else { return };
                 if let (Some(errand), Outcome::Looked { .. }) = (managed.errand.take(), &*outcome) {
@@ -153,7 +158,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         name: &AppName,
         what: LookFor,
         keys: Vec<ObjectKey>,
-        result: Result<Vec<(ObjectKey, Health)>, ClusterFault>,
+        result: Result<Looked, ClusterFault>,
     ) {
         let now = self.clock.uptime();
         let Some(managed) = self.apps.get_mut(name) else { return };
@@ -167,10 +172,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
         };
         if what == LookFor::Foundations {
-            return self.saw_foundations(name, found);
+            return self.saw_foundations(name, found.verdicts);
         }
-        let found = found.into_iter().filter(|(key, _)| managed.inventory.contains_key(key));
-        managed.view.health.extend(found);
+        self.record_ended(name, found.ended);
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        let candidate = managed.app.record.candidate().map(|one| one.commit.to_string());
+        for (key, health) in found.verdicts {
+            let Some(entry) = managed.inventory.get(&key) else { continue };
+            let run = entry.run.as_ref().filter(|_| entry.applied.is_some());
+            managed.view.health.insert(key, with_run(health, run, candidate.as_deref()));
+        }
         if managed.view.health.values().any(|health| !is_well(health)) {
             let again = if managed.is_at_work() { AGAIN_AT_WORK } else { AGAIN_AT_REST };
             managed.view.look_by(now + again.max(managed.rest));
@@ -198,6 +209,26 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     self.take(name, event, Batch::default());
                 }
             }
+        }
+    }
+
+    /// Remembers which objects have run to their end: whoever removes one of them from
+    /// now on, it is done for its content.
+    fn record_ended(&mut self, name: &AppName, ended: Vec<(ObjectKey, String, Run)>) {
+        let Some(managed) = self.apps.get(name) else { return };
+        let mut batch = Batch::default();
+        for (key, uid, run) in ended {
+            let known =
+                managed.inventory.get(&key).filter(|entry| entry.uid.as_ref() == Some(&uid));
+            let Some(entry) = known.filter(|entry| entry.run.as_ref() != Some(&run)) else {
+                continue;
+            };
+            let entry = InventoryEntry { run: Some(run), ..entry.clone() };
+            batch.inventory.push((name.clone(), key, Some(entry)));
+        }
+        self.record(batch);
+        if self.identity.known.is_none() {
+            self.ask_identity();
         }
     }
 
@@ -230,10 +261,15 @@ impl<C: Cluster + 'static> Reconciler<C> {
             } else {
                 counts.changed += 1;
             }
-            let version = desired.as_ref().and_then(|desired| desired.get(key));
-            let version = version.map(|one| one.manifest.version.clone());
-            let known = managed.inventory.get(key).map(|entry| entry.version.clone());
-            let Some(version) = version.or(known) else { continue };
+            let manifest = desired.as_ref().and_then(|desired| desired.get(key));
+            let manifest = manifest.map(|one| &one.manifest);
+            let known = managed.inventory.get(key);
+            let version = manifest.map(|one| one.version.clone());
+            let Some(version) = version.or(known.map(|entry| entry.version.clone())) else {
+                continue;
+            };
+            let same = known.filter(|entry| entry.uid.as_ref() == Some(&applied.uid));
+            let run = same.and_then(|entry| entry.run.clone());
             let entry = InventoryEntry {
                 version,
                 applied: Some(apply.digest),
@@ -242,6 +278,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 wave: apply.wave,
                 keep: apply.keep,
                 replace: apply.replace,
+                run: run.or_else(|| manifest.and_then(Run::begun)),
             };
             managed.view.settled(key);
             managed.view.progress.replacing.remove(key);

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use leeward_core::{
+    cycle::{Departure, departure},
     health::watches_health,
-    model::{AppName, ClusterFault, Kind, ObjectKey, Seen, Sighting},
+    model::{AppName, ClusterFault, InventoryEntry, Kind, ObjectKey, Seen, Sighting, Trace},
 };
 
 use super::reconciler::Reconciler;
-use crate::edge::Cluster;
+use crate::{edge::Cluster, store::Batch};
 
 /// Changes come in bursts; one look serves them all.
 const SETTLE_AT_WORK: Duration = Duration::from_millis(200);
@@ -27,9 +28,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Present(sighting) => self.see_present(&sighting),
-            Seen::Gone { key } => {
+            Seen::Gone { key, uid, trace } => {
                 for name in self.owners(&key) {
-                    self.mark_gone(&name, &key);
+                    self.mark_gone(&name, &key, uid.as_deref(), &trace);
                 }
             }
             Seen::Listed { kind, keys } => self.see_list(&kind, &keys),
@@ -37,7 +38,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 if matches!(fault, ClusterFault::UnknownKind(_)) {
                     // A kind that is not served has no objects.
                     for (name, key) in self.owned_of(&kind) {
-                        self.mark_gone(&name, &key);
+                        self.mark_gone(&name, &key, None, &Trace::Nothing);
                     }
                 }
                 self.sight.lost(kind, &fault);
@@ -48,9 +49,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
     /// A list is complete: the API server answers, and what is not in the list is gone.
     fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>) {
         self.sight.listed(kind);
+        self.ask_identity();
         for (name, key) in self.owned_of(kind) {
             if !keys.contains(&key) {
-                self.mark_gone(&name, &key);
+                self.mark_gone(&name, &key, None, &Trace::Nothing);
             }
         }
         // Whatever waited for the API server is tried now.
@@ -75,11 +77,22 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if sighting.deleting {
             return;
         }
+        let known = managed.inventory[key].uid.as_ref();
+        if key.is("", "Namespace") && known.is_some_and(|known| *known != sighting.uid) {
+            // It went and came while nobody watched.
+            self.forget_runs_in(&key.name);
+        }
+        let Some(managed) = self.apps.get_mut(&sighting.app) else { return };
         let entry = &managed.inventory[key];
         let same = entry.fields == sighting.fields && entry.uid.as_ref() == Some(&sighting.uid);
         let confirmed = entry.applied.is_some();
         let view = &mut managed.view;
         view.gone.remove(key);
+        if sighting.shared {
+            view.shared.insert(key.clone());
+        } else {
+            view.shared.remove(key);
+        }
         if sighting.left_alone {
             view.left_alone.insert(key.clone());
             view.settled(key);
@@ -109,7 +122,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         owned
     }
 
-    fn mark_drifted(&mut self, name: &AppName, key: &ObjectKey) {
+    pub(super) fn mark_drifted(&mut self, name: &AppName, key: &ObjectKey) {
         if let Some(managed) = self.apps.get_mut(name)
             && managed.inventory.get(key).is_some_and(|entry| entry.applied.is_some())
         {
@@ -118,8 +131,31 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.mark_dirty(name, key);
     }
 
-    fn mark_gone(&mut self, name: &AppName, key: &ObjectKey) {
+    /// Marks what is gone as drifted, unless it has done what it was there for.
+    fn mark_gone(&mut self, name: &AppName, key: &ObjectKey, uid: Option<&str>, trace: &Trace) {
+        let Some(entry) = self.apps.get(name).and_then(|managed| managed.inventory.get(key)) else {
+            return;
+        };
+        let (is_done, run) = match departure(entry, uid, trace) {
+            Departure::Drift(run) => (false, run),
+            Departure::Done(run) => (true, Some(run)),
+        };
+        if run.is_some() && run != entry.run {
+            let entry = InventoryEntry { run, ..entry.clone() };
+            let inventory = vec![(name.clone(), key.clone(), Some(entry))];
+            self.record(Batch { inventory, ..Batch::default() });
+        }
+        if is_done {
+            if let Some(managed) = self.apps.get_mut(name) {
+                managed.view.settled(key);
+            }
+            return self.mark_dirty(name, key);
+        }
         self.mark_drifted(name, key);
+        if key.is("", "Namespace") {
+            // What ran in it has lost what it did there.
+            self.forget_runs_in(&key.name);
+        }
         if let Some(managed) = self.apps.get_mut(name) {
             managed.view.left_alone.remove(key);
             if managed.view.drifted.contains(key) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use leeward_core::{
     cycle::Phase,
-    model::{Digest, HealthName, StatusDocument, StoreStatus, Uptime},
+    model::{Digest, StatusDocument, StoreStatus, Uptime},
     status::{AppFacts, Configured, Facts, digest, document},
 };
 
@@ -88,7 +88,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let apps = self.apps.values().map(|managed| AppFacts {
             app: &managed.app,
             objects: managed.inventory.len(),
-            open: (managed.view.open.len() + managed.view.drifted.len()) as u64,
+            open: managed.view.drifting() as u64,
             message: managed.view.message.as_str(),
             wanting: managed.wanting.as_deref(),
             awaits: managed.view.progress.awaits(now).filter(|_| managed.is_applying()),
@@ -150,7 +150,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn measure(&self, document: &StatusDocument) {
         let metrics = &self.hooks.metrics;
         for app in &document.apps {
-            let healthy = app.health == HealthName::Healthy;
+            let healthy = app.health.is_well();
             metrics.set_app(&app.name, app.phase, healthy, app.objects);
         }
         metrics.outbox(document.outbox.pending, document.outbox.dropped);

@@ -313,7 +313,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let managed = &self.apps[name];
         let class = Class::of(applies.len());
         let replacing = managed.view.progress.replacing.keys().cloned().collect();
-        let consignment = Consignment::new(desired, vec![applies], &managed.inventory, replacing);
+        let consignment = Consignment::new(desired, vec![applies], &managed.inventory, replacing)
+            .taking_over(&managed.view.shared);
         self.send_for(name, "applies", class, async move |means| Outcome::Sent {
             stage,
             sent: send(&means, &consignment).await,
@@ -351,6 +352,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 wave: apply.wave,
                 keep: apply.keep,
                 replace: apply.replace,
+                run: before.and_then(|entry| entry.run.clone()),
             };
             if before != Some(&entry) {
                 batch.inventory.push((name.clone(), apply.key.clone(), Some(entry)));

@@ -108,6 +108,13 @@ pub enum HealthName {
     Unknown,
 }
 
+impl HealthName {
+    /// Whether it is as somebody wants it: what was suspended on purpose is no trouble.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Healthy | Self::Suspended)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppStatus {
     pub name: AppName,

@@ -12,14 +12,18 @@ use super::{
 };
 use crate::{agent::AgentOptions, controlplane::ControlPlane};
 
+/// Objects of the calm app: enough that none of them is edited so often that it is
+/// taken for a fight.
+const CALM: usize = 20;
+
 /// A scenario of two apps, of which one is calm and the other gets into trouble.
 #[derive(Debug)]
 pub struct Apart {
     pub scenario: Scenario,
     pub calm: String,
     pub troubled: String,
-    /// An object of the calm app.
-    pub map: Value,
+    /// The objects of the calm app.
+    maps: Vec<Value>,
 }
 
 impl Apart {
@@ -43,20 +47,26 @@ impl Apart {
         options: impl FnOnce(AgentOptions) -> AgentOptions,
     ) -> Result<Self> {
         let (calm, troubled) = (format!("{name}-calm"), format!("{name}-hard"));
-        let map = config_map(name, "calm", "1");
+        let map = |index| config_map(name, &format!("calm-{index}"), "1");
+        let maps: Vec<Value> = (0..CALM).map(map).collect();
         let apps = format!(
             "apiVersion: leeward.dev/v1alpha1\nkind: Apps\napps:\n\
              - name: {calm}\n  path: calm\n- name: {troubled}\n  path: hard\n"
         );
         let files = [
             ("leeward.yaml", apps),
-            ("calm/map.yaml", documents(std::slice::from_ref(&map))),
+            ("calm/map.yaml", documents(&maps)),
             ("hard/all.yaml", documents(objects)),
         ];
         let options = |standard: AgentOptions| options(standard.set("apply.timeout", "5m"));
         let scenario = Scenario::prepare_on(plane, name, &files, options).await?;
         scenario.api.apply(&namespace(name), MEDDLER).await?;
-        Ok(Self { scenario, calm, troubled, map })
+        Ok(Self { scenario, calm, troubled, maps })
+    }
+
+    /// An object of the calm app, another one in each round.
+    pub fn map(&self, round: usize) -> &Value {
+        &self.maps[round % CALM]
     }
 
     /// Starts the agent, and waits until both apps are good.

@@ -56,7 +56,7 @@ async fn edits_are_healed_and_status_is_answered_while_every_fsync_takes_four_se
     let started = std::time::Instant::now();
     heals_while(&apart, |_| true).await;
     let taken = started.elapsed();
-    let live = apart.scenario.live(&apart.map).await.unwrap().unwrap();
+    let live = apart.scenario.live(apart.map(0)).await.unwrap().unwrap();
     assert_eq!(text(&live, "/data/key"), "1");
     // Each of five heals writes once at least: in line with the disk they would take 20 s.
     assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");

@@ -37,7 +37,8 @@ async fn start(name: &str, objects: &[Value]) -> Option<Apart> {
 async fn heals_while(apart: &Apart, lasts: impl Fn(&StatusDocument) -> bool) {
     let mut longest = Duration::ZERO;
     for round in 0..EDITS {
-        let healed = Damage::EditedData.healed_after(&apart.scenario, &apart.map, round).await;
+        let healed =
+            Damage::EditedData.healed_after(&apart.scenario, apart.map(round), round).await;
         longest = longest.max(healed.unwrap());
         let status = apart.scenario.agent.status().await.unwrap();
         assert!(lasts(&status), "the trouble was over before the edit was healed: {status:#?}");

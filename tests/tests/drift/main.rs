@@ -4,8 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod annotated;
+mod contract;
+mod ended;
 mod fields;
+mod fights;
 mod foundations;
 mod healed;
+mod judged;
 mod left_alone;
+mod shared;
 mod told;

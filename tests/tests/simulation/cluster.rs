@@ -9,7 +9,7 @@ use leeward::edge::{ApplyMode, Cluster};
 use leeward_core::{
     model::{
         APP_LABEL, Applied, ClusterFault, Kind, KindVersion, Manifest, ObjectKey,
-        REVISION_ANNOTATION, Scope, Seen, owned_digest,
+        REVISION_ANNOTATION, Scope, Seen, Trace, owned_digest,
     },
     report::Event,
 };
@@ -211,7 +211,7 @@ pub(crate) fn seen(world: &mut World, key: &ObjectKey) {
     }
     let news = match world.objects.get(key) {
         Some(object) => object.sighting(key).map(Seen::Present),
-        None => Some(Seen::Gone { key: key.clone() }),
+        None => Some(Seen::Gone { key: key.clone(), uid: None, trace: Trace::Nothing }),
     };
     if let Some(news) = news {
         world.send(news);

@@ -221,7 +221,9 @@ fn is_at_rest(world: &World, name: &str) -> bool {
     let app = document.apps.iter().find(|app| app.name == name);
     document.source.commit == Some(last.id)
         && app.is_some_and(|app| {
-            app.phase == PhaseName::Good && app.drift.open == 0 && app.message.is_empty()
+            // A fight is named for an hour after it is over.
+            let is_quiet = app.message.is_empty() || app.message.contains("is fought over");
+            app.phase == PhaseName::Good && app.drift.open == 0 && is_quiet
         })
 }
 

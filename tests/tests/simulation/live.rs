@@ -141,6 +141,7 @@ impl LiveObject {
             uid: self.uid.clone(),
             app: self.app()?,
             fields: owned_digest(&self.answer()),
+            shared: false,
             deleting: false,
             left_alone: false,
         })

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::view::View;
 use crate::{
-    model::{AppSpec, FieldChange, Heal, InventoryEntry, ObjectKey, Uptime, owned_digest},
+    model::{
+        AppSpec, FieldChange, Heal, InventoryEntry, ObjectKey, Run, Trace, Uptime, owned_digest,
+    },
     plan::{desired::Desired, drift, ownership::may_take, release::release},
 };
 
@@ -40,7 +42,15 @@ pub fn judge(
     let manifest = &prepared.manifest;
     let was_sent = entry.applied.is_some() || entry.uid.is_some();
     let Some(live) = live else {
-        return if was_sent { Drift::Real(drift::lost(manifest, None)) } else { Drift::Stale };
+        if !was_sent {
+            return Drift::Stale;
+        }
+        // An entry of an older agent does not know that its object goes by itself.
+        let run = entry.run.clone().or_else(|| Run::begun(manifest));
+        return match run.filter(Run::is_over) {
+            Some(run) => Drift::None(InventoryEntry { run: Some(run), ..entry }),
+            None => Drift::Real(drift::lost(manifest, None)),
+        };
     };
     if live["metadata"].get("deletionTimestamp").is_some() {
         // It is on its way out; when it is gone, that is the drift.
@@ -73,6 +83,40 @@ pub fn judge(
     Drift::Real(changes)
 }
 
+/// What it means that an owned object is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Departure {
+    /// It is to be made again. With what its inventory entry is to remember, if
+    /// that is anything new.
+    Drift(Option<Run>),
+    /// It has done what it was there for.
+    Done(Run),
+}
+
+/// Decides whether an owned object that is gone is missed: what runs once to its
+/// end is done for its content once it has ended, whoever removed it then.
+pub fn departure(entry: &InventoryEntry, uid: Option<&str>, trace: &Trace) -> Departure {
+    let is_known = entry.run.as_ref().is_some_and(Run::has_ended);
+    let is_another = uid.is_some_and(|uid| entry.uid.as_deref() != Some(uid));
+    match (&entry.run, trace) {
+        // The news of an older object with this name, or of one that is sent anew.
+        _ if is_another || entry.applied.is_none() => Departure::Drift(None),
+        (Some(run), _) if is_known => Departure::Done(run.clone()),
+        (_, Trace::Ended(run)) => Departure::Done(run.clone()),
+        (Some(Run::Expires), Trace::Unfinished) => Departure::Drift(Some(Run::Interrupted)),
+        (Some(Run::Expires), Trace::Nothing) => Departure::Done(Run::Expires),
+        _ => Departure::Drift(None),
+    }
+}
+
+/// Remembers that a drifted object was put right; from the fifth time on in a row it
+/// is a fight, which is named.
+pub fn record_heal(view: &mut View, (key, changes): &Drifted, now: Uptime) {
+    let manager = changes.iter().find_map(|change| change.manager.as_deref());
+    view.heals.entry(key.clone()).or_default().record(manager, now);
+    view.name_fights(now);
+}
+
 /// What is done about real drift.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remedy {
@@ -85,12 +129,12 @@ pub enum Remedy {
     HoldBack(Uptime),
 }
 
-/// Decides what is done about the drift of one object; a fight gets its name.
+/// Decides what is done about the drift of one object.
 pub fn remedy(
     view: &mut View,
     spec: &AppSpec,
     desired: &Desired,
-    (key, changes): &Drifted,
+    (key, _): &Drifted,
     now: Uptime,
 ) -> Remedy {
     let disabled = desired.get(key).is_some_and(|one| one.marks.heal_disabled);
@@ -98,11 +142,7 @@ pub fn remedy(
         view.drifted.remove(key);
         return if view.open.insert(key.clone()) { Remedy::Report } else { Remedy::Leave };
     }
-    let verdict = view.heals.entry(key.clone()).or_default().verdict(now);
-    if verdict.named {
-        let manager = changes.iter().find_map(|change| change.manager.as_deref());
-        view.message = format!("{key} is fought over with {}", manager.unwrap_or("somebody"));
-    }
+    let verdict = view.heals.get(key).map(|history| history.verdict(now)).unwrap_or_default();
     if verdict.wait == Duration::ZERO {
         return Remedy::Heal;
     }
@@ -135,17 +175,24 @@ mod tests {
                 "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:k": {}}}}]}})
     }
 
-    fn judged(live: Option<&Value>, applied: Option<Digest>) -> Drift {
+    fn sent_entry() -> InventoryEntry {
         let desired = prepared(&[map()], &[]);
-        let entry = InventoryEntry {
+        InventoryEntry {
             version: "v1".to_owned(),
-            applied: Some(applied.unwrap_or(desired.objects[0].digest)),
-            fields: owned_digest(&self::live(&json!({}))),
+            applied: Some(desired.objects[0].digest),
+            fields: owned_digest(&live(&json!({}))),
             uid: Some("u".to_owned()),
             wave: 0,
             keep: false,
             replace: false,
-        };
+            run: None,
+        }
+    }
+
+    fn judged(live: Option<&Value>, applied: Option<Digest>) -> Drift {
+        let desired = prepared(&[map()], &[]);
+        let mut entry = sent_entry();
+        entry.applied = applied.or(entry.applied);
         judge("shop", &desired, &map().key, entry, live)
     }
 
@@ -153,6 +200,25 @@ mod tests {
     fn our_own_write_seen_late_is_no_drift_and_a_lost_object_is() {
         assert!(matches!(judged(Some(&live(&json!({}))), None), Drift::None(_)));
         assert!(matches!(judged(None, None), Drift::Real(_)));
+    }
+
+    #[test]
+    fn what_has_ended_is_not_missed_and_what_was_cut_short_is() {
+        let ended = Trace::Ended(Run::Succeeded);
+        let of = |run: Option<Run>, trace: &Trace| {
+            let entry = InventoryEntry { run, ..sent_entry() };
+            departure(&entry, Some("u"), trace)
+        };
+        assert_eq!(of(None, &Trace::Nothing), Departure::Drift(None));
+        assert_eq!(of(None, &Trace::Unfinished), Departure::Drift(None));
+        assert_eq!(of(None, &ended), Departure::Done(Run::Succeeded));
+        assert_eq!(of(Some(Run::Succeeded), &Trace::Nothing), Departure::Done(Run::Succeeded));
+        assert_eq!(of(Some(Run::Expires), &Trace::Nothing), Departure::Done(Run::Expires));
+        let cut_short = Departure::Drift(Some(Run::Interrupted));
+        assert_eq!(of(Some(Run::Expires), &Trace::Unfinished), cut_short);
+        assert_eq!(of(Some(Run::Interrupted), &Trace::Nothing), Departure::Drift(None));
+        let older = departure(&sent_entry(), Some("older"), &ended);
+        assert_eq!(older, Departure::Drift(None));
     }
 
     #[test]
@@ -178,6 +244,7 @@ mod tests {
             wave: 0,
             keep: false,
             replace: false,
+            run: None,
         };
         for theirs in [None, Some(live(&json!({})))] {
             let drift = judge("shop", &desired, &map().key, entry.clone(), theirs.as_ref());
@@ -203,10 +270,13 @@ mod tests {
         assert_eq!(ask(&mut view, &spec), Remedy::Leave);
         spec.heal = Heal::Always;
         assert_eq!(ask(&mut view, &spec), Remedy::Heal);
-        for _ in 0..40 {
-            view.heals.entry(map().key).or_default().record(Uptime::from_secs(60));
+        for times in 1..=5 {
+            assert_eq!(view.message, "", "{times}");
+            record_heal(&mut view, &drifted, Uptime::from_secs(60));
         }
         assert!(matches!(ask(&mut view, &spec), Remedy::HoldBack(_)));
         assert_eq!(view.message, "ConfigMap shop/a is fought over with somebody");
+        view.release_held_back(Uptime::from_secs(60 + 3600));
+        assert_eq!(view.message, "");
     }
 }

@@ -27,7 +27,7 @@ pub use apply::{
     ApplyStep, Applying, FOUNDATION_POLL, Gate, HEARD_WITHIN, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE,
     gate,
 };
-pub use heal::{Drift, Drifted, Remedy, judge, remedy};
+pub use heal::{Departure, Drift, Drifted, Remedy, departure, judge, record_heal, remedy};
 pub use poll::{PollPlan, next_poll};
 pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord, Stuck};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};

@@ -31,7 +31,7 @@ pub struct View {
     pub gone: BTreeSet<ObjectKey>,
     /// Drifted objects that are not to be healed, and were reported.
     pub open: BTreeSet<ObjectKey>,
-    /// Recent heals by object, so that a fight with another controller is named.
+    /// Heals by object, so that a fight with another controller is named.
     pub heals: BTreeMap<ObjectKey, HealHistory>,
     /// Drifted objects that are fought over, and until when they are left for now.
     pub held_back: BTreeMap<ObjectKey, Uptime>,
@@ -39,6 +39,8 @@ pub struct View {
     pub tries: BTreeMap<ObjectKey, u32>,
     /// Objects whose live annotation asks us not to write them.
     pub left_alone: BTreeSet<ObjectKey>,
+    /// Objects of which a tool that applies manifests owns fields of ours as well.
+    pub shared: BTreeSet<ObjectKey>,
     /// When it is asked again whether objects that were never ours may be written.
     pub ask_again: Uptime,
     /// The last verdict on every object that can be unhealthy.
@@ -133,6 +135,7 @@ impl View {
         self.heals.remove(key);
         self.held_back.remove(key);
         self.left_alone.remove(key);
+        self.shared.remove(key);
         self.health.remove(key);
         self.dirty.remove(key);
         self.progress.deleting.remove(key);
@@ -154,9 +157,25 @@ impl View {
             self.held_back.remove(&key);
             self.drifted.insert(key);
         }
-        if self.held_back.is_empty() && self.drifted.is_empty() {
-            self.message.clear();
+        self.name_fights(now);
+    }
+
+    /// Says which objects are fought over, and with whom, until that is over.
+    pub(super) fn name_fights(&mut self, now: Uptime) {
+        let mut fights = self.heals.iter().filter(|(_, history)| history.is_fight(now));
+        let Some((key, history)) = fights.next() else { return self.message.clear() };
+        let others = fights.count();
+        let more = if others > 0 { format!(", and {others} more objects") } else { String::new() };
+        let message = format!("{key} is fought over with {}{more}", history.opponent());
+        if self.message != message {
+            self.message = message;
         }
+    }
+
+    /// How many objects differ from what was applied and are not put right yet.
+    pub fn drifting(&self) -> usize {
+        let held_back = self.held_back.keys().filter(|key| !self.drifted.contains(*key)).count();
+        self.open.len() + self.drifted.len() + held_back
     }
 
     /// When a fought-over object is taken up again.
@@ -214,16 +233,21 @@ mod tests {
 
     #[test]
     fn a_fight_that_is_over_is_forgotten_and_its_object_taken_up_again() {
-        let mut view = View { message: "a is fought over".to_owned(), ..View::default() };
-        view.heals.entry(key("a")).or_default().record(Uptime::from_secs(1));
+        let mut view = View::default();
+        for name in ["a", "b"] {
+            let history = view.heals.entry(key(name)).or_default();
+            (0..5).for_each(|_| history.record(Some("flux"), Uptime::from_secs(1)));
+        }
         view.held_back.insert(key("a"), Uptime::from_secs(5));
         view.release_held_back(Uptime::from_secs(4));
-        assert_eq!((view.heals.len(), view.next_heal()), (1, Some(Uptime::from_secs(5))));
+        assert_eq!((view.heals.len(), view.next_heal()), (2, Some(Uptime::from_secs(5))));
         view.release_held_back(Uptime::from_secs(100));
-        assert!(view.heals.is_empty() && view.drifted.contains(&key("a")));
+        assert!(view.drifted.contains(&key("a")));
         view.settled(&key("a"));
-        view.release_held_back(Uptime::from_secs(101));
-        assert_eq!(view.message, "");
+        let named = "ConfigMap shop/a is fought over with flux, and 1 more objects";
+        assert_eq!(view.message, named);
+        view.release_held_back(Uptime::from_secs(3601));
+        assert!(view.heals.is_empty() && view.message.is_empty());
     }
 
     #[test]

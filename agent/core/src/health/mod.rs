@@ -8,6 +8,7 @@
 mod batch;
 mod builtin;
 mod conditions;
+mod ended;
 mod pods;
 mod stuck;
 mod workloads;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use self::conditions::{condition, generation_lag, is_true, message_of};
 pub use self::{
+    ended::{ended, trace, with_run},
     pods::{PodQuery, needs_pods},
     stuck::{StuckPod, stuck_pods},
 };
@@ -91,6 +93,15 @@ impl Health {
     pub fn missing() -> Self {
         Self::progressing("is not there")
     }
+
+    fn leaving() -> Self {
+        Self::progressing("is being deleted")
+    }
+
+    /// Whether the object is not there, or on its way out.
+    fn is_absent(&self) -> bool {
+        *self == Self::missing() || *self == Self::leaving()
+    }
 }
 
 /// `Failed: pod web-1: …`, or the verdict alone.
@@ -110,7 +121,7 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
         return Health::new(Verdict::Unknown, "has no apiVersion, kind or name");
     };
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
-        return Health::progressing("is being deleted");
+        return Health::leaving();
     }
     let health = match (key.group.as_str(), key.kind.as_str()) {
         // Their own rules know better what a missing observation means.
@@ -174,6 +185,11 @@ pub fn assess_candidate(object: &Value, pods: &[Value], commit: &GitId) -> Healt
 
 /// The conventions that custom resources share: Stalled, Reconciling, Ready.
 fn generic(object: &Value) -> Health {
+    // As those of Flux, of Argo Rollouts, of the Cluster API and of batch systems have it.
+    let is_set = |field| object.pointer(field) == Some(&Value::Bool(true));
+    if is_set("/spec/suspend") || is_set("/spec/paused") {
+        return Health::new(Verdict::Suspended, "is suspended");
+    }
     if is_true(object, "Stalled") {
         return Health::failed(message_of(object, "Stalled"));
     }

@@ -92,6 +92,17 @@ fn a_deployment_that_may_make_no_pods_says_why() {
 }
 
 #[test]
+fn a_custom_resource_that_is_suspended_is_no_trouble() {
+    let of = |spec: Value| {
+        health(&json!({"apiVersion": "example.com/v1", "kind": "Sync", "metadata": {"name": "a"},
+            "spec": spec, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}))
+    };
+    assert_eq!(of(json!({"suspend": true})), "Suspended: is suspended");
+    assert_eq!(of(json!({"paused": true})), "Suspended: is suspended");
+    assert_eq!(of(json!({"suspend": false})), "Progressing: Ready is False");
+}
+
+#[test]
 fn a_paused_deployment_is_suspended() {
     assert_eq!(health(&deployment(json!({"paused": true}), json!({}))), "Suspended: is paused");
 }

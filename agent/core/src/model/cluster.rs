@@ -8,6 +8,7 @@ use super::{
     AppName,
     id::Digest,
     object::{Kind, ObjectKey},
+    run::{Run, Trace},
 };
 
 /// A kind in one version: what it takes to talk to the API server about it.
@@ -108,6 +109,9 @@ pub enum Seen {
     Present(Sighting),
     Gone {
         key: ObjectKey,
+        /// Of the object that went, when the watch showed it.
+        uid: Option<String>,
+        trace: Trace,
     },
     /// A first or renewed list of a kind is complete: what is not in it does not exist.
     Listed {
@@ -129,6 +133,8 @@ pub struct Sighting {
     pub app: AppName,
     /// Of the fields that our manager owns; `None` when it owns none any more.
     pub fields: Option<Digest>,
+    /// A tool that applies manifests (kubectl, Helm, …) owns fields of ours as well.
+    pub shared: bool,
     /// It carries a deletion timestamp.
     pub deleting: bool,
     /// Its annotations ask us not to write it.
@@ -154,4 +160,7 @@ pub struct InventoryEntry {
     /// The manifest allowed the object to be deleted and made anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
+    /// How far the object with this uid has come, if it is one that runs once to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }

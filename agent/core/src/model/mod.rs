@@ -11,6 +11,7 @@ mod managed;
 mod object;
 mod quantity;
 mod retry_after;
+mod run;
 mod time;
 mod variable_source;
 mod variables;
@@ -35,6 +36,7 @@ pub use object::{
 };
 pub use quantity::{format_size, parse_duration, parse_size};
 pub use retry_after::{RETRY_AFTER_MAX, RETRY_AFTER_MIN, retry_after};
+pub use run::{Run, Trace};
 pub use time::Uptime;
 pub use variable_source::{SecretVariables, VariableKind, VariableSource};
 pub use variables::{BadName, VALUE_BYTES_MAX, VARIABLES_MAX, Variables, is_variable_name};

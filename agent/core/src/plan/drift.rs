@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{
     ignore::IgnoredFields,
+    normalise::is_built_in,
     pointer::escaped,
-    same::{looks_absent, same_scalar},
+    same::{looks_absent, same_custom_scalar, same_scalar},
     secrecy::{MASK, MASK_OF_ANOTHER, Secrecy, shown},
     view::{ListKind, Ours, Ownership, View},
 };
@@ -43,7 +44,8 @@ fn walked(desired: &Manifest, live: Option<&Value>, question: Question) -> Vec<F
     };
     let ownership = Ownership::of(live);
     let secrecy = Secrecy::of(desired);
-    let mut walk = Walk { question, secrecy, path: String::new(), changes: Vec::new() };
+    let is_custom = !is_built_in(&desired.key.group);
+    let mut walk = Walk { question, secrecy, is_custom, path: String::new(), changes: Vec::new() };
     if let Some(body) = desired.body.as_object() {
         let root = ownership.root(live);
         for (name, value) in body {
@@ -64,6 +66,8 @@ enum Question {
 struct Walk {
     question: Question,
     secrecy: Secrecy,
+    /// Its schema is not known here.
+    is_custom: bool,
     path: String,
     changes: Vec<FieldChange>,
 }
@@ -167,7 +171,14 @@ impl Walk {
         if self.is_nothing(declared, view) {
             return;
         }
-        let same = || view.live.is_some_and(|live| same_value(declared, live, &self.path));
+        let same = || {
+            view.live.is_some_and(|live| {
+                same_value(declared, live, &self.path)
+                    || self.is_custom
+                        && self.path.starts_with("/spec/")
+                        && same_custom_scalar(declared, live)
+            })
+        };
         let fine = match (self.question, view.ours()) {
             (Question::Value, _) | (Question::Owner, Ours::Perhaps) => same(),
             (Question::Owner, Ours::Yes) => true,

@@ -1,12 +1,13 @@
 //! Which declared fields of an object Git does not decide, and why.
 //!
-//! Rules say so (`ignoreDifferences`), and so do autoscalers that target a workload.
+//! Rules say so (`ignoreDifferences`), autoscalers that target a workload, and what an
+//! object asks of an injector or leaves to its controller.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pointer::Pointer;
+use super::{normalise::is_built_in, pointer::Pointer};
 use crate::model::{FieldChange, IgnoreRule, Manifest, ObjectFault, ObjectKey};
 
 /// One declared field that is left to others.
@@ -23,6 +24,9 @@ pub struct IgnoredFields {
     pub pointers: Vec<IgnoredPointer>,
     /// Every field that one of these managers owns is theirs.
     pub managers: Vec<String>,
+    /// Fields that an autoscaler decides and Git does not declare: what we own of them
+    /// from before keeps its value. They do not make an object differ.
+    pub driven: Vec<Pointer>,
 }
 
 impl IgnoredFields {
@@ -66,7 +70,14 @@ pub fn ignored(
         {
             for pointer in &autoscaler.pointers {
                 fields.add(manifest, pointer.clone(), || format!("{} decides it", autoscaler.name));
+                let is_declared = !pointer.resolved(&manifest.body).is_empty();
+                if !is_declared && !fields.driven.contains(pointer) {
+                    fields.driven.push(pointer.clone());
+                }
             }
+        }
+        for (pointer, why) in by_contract(manifest) {
+            fields.add(manifest, pointer, || why.to_owned());
         }
         if fields != IgnoredFields::default() {
             fields.pointers.sort_by(|a, b| a.pointer.cmp(&b.pointer));
@@ -85,6 +96,36 @@ impl IgnoredFields {
             self.pointers.push(IgnoredPointer { pointer, why: why() });
         }
     }
+}
+
+/// Annotations that ask cert-manager to keep a bundle of certificates up to date.
+const INJECTORS: [&str; 4] = [
+    "cert-manager.io/inject-ca-from",
+    "cert-manager.io/inject-ca-from-secret",
+    "cert-manager.io/inject-apiserver-ca",
+    "service.beta.openshift.io/inject-cabundle",
+];
+
+/// Fields that the cluster fills whatever Git has there, beyond those that it never stores.
+fn by_contract(manifest: &Manifest) -> Vec<(Pointer, &'static str)> {
+    let mut fields = Vec::new();
+    if !is_built_in(&manifest.key.group) {
+        // A custom resource may have no subresource for it, and then Git's is its first.
+        fields.push((Pointer::of(&["status"]), "the status is its controller's"));
+    }
+    let is_injected = INJECTORS.into_iter().any(|name| manifest.annotation(name).is_some());
+    let bundle: &[&str] = match (manifest.key.group.as_str(), manifest.key.kind.as_str()) {
+        ("admissionregistration.k8s.io", _) => &["webhooks", "*", "clientConfig", "caBundle"],
+        ("apiextensions.k8s.io", _) => {
+            &["spec", "conversion", "webhook", "clientConfig", "caBundle"]
+        }
+        ("apiregistration.k8s.io", _) => &["spec", "caBundle"],
+        _ => &[],
+    };
+    if is_injected && !bundle.is_empty() {
+        fields.push((Pointer::of(bundle), "an annotation asks for its injection"));
+    }
+    fields
 }
 
 fn parsed(rules: &[IgnoreRule]) -> Result<Vec<(&IgnoreRule, Vec<Pointer>)>, Vec<ObjectFault>> {
@@ -280,6 +321,39 @@ mod tests {
     }
 
     #[test]
+    fn replicas_that_git_does_not_declare_are_driven_and_make_no_difference() {
+        let hpa = scaler(
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            json!({"scaleTargetRef": target()}),
+        );
+        let mut bare = deployment();
+        bare.body["spec"].as_object_mut().unwrap().remove("replicas");
+        let all = ignored(std::slice::from_ref(&bare), &[], &[hpa]).unwrap();
+        let fields = &all[&bare.key];
+        assert_eq!((text(&all), fields.driven.len()), (String::new(), 1));
+        let digest = super::super::stamp::applied_digest;
+        assert_eq!(digest(&bare, Some(fields)), digest(&bare, None));
+    }
+
+    #[test]
+    fn a_bundle_that_is_injected_and_a_custom_status_are_not_gits() {
+        let object = |body: Value| Manifest::new(body, Origin::default()).unwrap();
+        let service = |annotations: Value| {
+            let one = object(
+                json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+                "metadata": {"name": "a", "annotations": annotations}, "spec": {"caBundle": "YWJj"}}),
+            );
+            text(&ignored(&[one], &[], &[]).unwrap())
+        };
+        assert_eq!(service(json!({})), "");
+        insta::assert_snapshot!(service(json!({"cert-manager.io/inject-ca-from": "a/b"})), @"APIService.apiregistration.k8s.io a /spec/caBundle (an annotation asks for its injection)");
+        let custom = object(json!({"apiVersion": "example.com/v1", "kind": "Widget",
+            "metadata": {"name": "a"}, "status": {"ready": true}}));
+        insta::assert_snapshot!(text(&ignored(&[custom], &[], &[]).unwrap()), @"Widget.example.com a /status (the status is its controller's)");
+    }
+
+    #[test]
     fn a_vertical_autoscaler_decides_resources_unless_it_only_recommends() {
         let vpa = |mode: &str| {
             let spec = json!({"targetRef": target(), "updatePolicy": {"updateMode": mode}});
@@ -317,7 +391,8 @@ mod tests {
 
     #[test]
     fn a_change_by_a_manager_that_owns_its_fields_is_covered() {
-        let fields = IgnoredFields { pointers: Vec::new(), managers: vec!["keda".to_owned()] };
+        let managers = vec!["keda".to_owned()];
+        let fields = IgnoredFields { managers, ..IgnoredFields::default() };
         let change = |manager: &str| FieldChange {
             path: "/spec/replicas".to_owned(),
             old: None,

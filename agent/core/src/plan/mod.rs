@@ -21,6 +21,7 @@ pub mod same;
 pub mod scope;
 mod secrecy;
 pub mod stamp;
+pub mod takeover;
 mod view;
 
 #[cfg(test)]

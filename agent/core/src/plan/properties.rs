@@ -111,6 +111,7 @@ fn carried_out(plan: &order::Plan, mut inventory: Inventory) -> Inventory {
                 wave: apply.wave,
                 keep: apply.keep,
                 replace: false,
+                run: None,
             },
         );
     }

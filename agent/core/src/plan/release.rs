@@ -33,10 +33,12 @@ pub struct Released {
 /// same holds for a list item that is new: it needs all of its fields once.
 pub fn release(desired: &Manifest, live: &Value, ignored: Option<&IgnoredFields>) -> Released {
     let ownership = Ownership::of(live);
+    let driven = driven(desired, live, &ownership, ignored);
+    let desired = &with_live(desired, live, &driven);
     let mut body = desired.body.clone();
     let mut partial = Value::Object(Map::new());
     let mut anything_new = false;
-    for target in targets(desired, live, &ownership, ignored) {
+    for target in targets(desired, live, &ownership, ignored, &driven) {
         if target.must_be_handed_over() {
             anything_new |= !target.view.is_partly_owned_by(HANDOVER_MANAGER);
             if let Some(value) = target.view.live {
@@ -51,6 +53,49 @@ pub fn release(desired: &Manifest, live: &Value, ignored: Option<&IgnoredFields>
     let hand_over =
         (anything_new || anything_stale).then(|| addressed(desired, live, partial)).flatten();
     Released { manifest: Manifest { body, ..desired.clone() }, hand_over }
+}
+
+/// The fields that an autoscaler decides, that Git does not declare, and that we or our
+/// second manager hold from a time when Git did: just left out, the replicas of a
+/// Deployment would fall back to 1 until the autoscaler acts.
+///
+/// Replicas that were handed over once outlive their autoscaler, too: nobody asks for
+/// the default by removing it.
+fn driven(
+    desired: &Manifest,
+    live: &Value,
+    ownership: &Ownership,
+    ignored: Option<&IgnoredFields>,
+) -> Vec<Pointer> {
+    let replicas = Pointer::of(&["spec", "replicas"]);
+    let by_autoscalers = ignored.map(|ignored| ignored.driven.as_slice()).unwrap_or_default();
+    let outlives = !by_autoscalers.contains(&replicas);
+    let mut fields: Vec<Pointer> =
+        by_autoscalers.iter().cloned().chain(outlives.then(|| replicas.clone())).collect();
+    fields.retain(|pointer| {
+        let view = place(ownership.root(live), pointer);
+        let is_handed_over = view.is_partly_owned_by(HANDOVER_MANAGER);
+        let is_ours = view.is_partly_ours() && !(outlives && *pointer == replicas);
+        pointer.resolved(&desired.body).is_empty() && (is_handed_over || is_ours)
+    });
+    fields
+}
+
+/// The manifest with the live values of these fields.
+fn with_live(desired: &Manifest, live: &Value, fields: &[Pointer]) -> Manifest {
+    let mut with = desired.clone();
+    for pointer in fields {
+        let value = pointer.segments().iter().try_fold(live, |value, name| value.get(name));
+        if let Some(value) = value {
+            let steps: Vec<Step> = pointer.segments().iter().cloned().map(Step::Field).collect();
+            insert(&mut with.body, &steps, value);
+        }
+    }
+    with
+}
+
+fn place<'a>(root: View<'a>, pointer: &Pointer) -> View<'a> {
+    pointer.segments().iter().fold(root, |view, name| view.field(name))
 }
 
 /// A declared field that is left to others.
@@ -83,14 +128,16 @@ fn targets<'a>(
     live: &'a Value,
     ownership: &'a Ownership,
     ignored: Option<&IgnoredFields>,
+    driven: &[Pointer],
 ) -> Vec<Target<'a>> {
-    let Some(ignored) = ignored else { return Vec::new() };
+    let fields = ignored.iter().flat_map(|ignored| &ignored.pointers).map(|field| &field.pointer);
     let mut pointers: Vec<Pointer> =
-        ignored.pointers.iter().flat_map(|field| field.pointer.resolved(&desired.body)).collect();
+        fields.chain(driven).flat_map(|pointer| pointer.resolved(&desired.body)).collect();
+    let managers = ignored.map(|ignored| ignored.managers.as_slice()).unwrap_or_default();
     let mut path = Vec::new();
     let root = ownership.root(live);
     leaves(&desired.body, &root, &mut path, &mut |path, view| {
-        if ignored.managers.iter().any(|manager| view.is_partly_owned_by(manager)) {
+        if managers.iter().any(|manager| view.is_partly_owned_by(manager)) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             pointers.push(Pointer::of(&path));
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Fields whose texts are quantities (`500m` is `0.5`, `1024Mi` is `1Gi`); only
 /// below these, since elsewhere `1e3` and `1000` are different texts.
-const QUANTITY_PLACES: [&str; 12] = [
+const QUANTITY_PLACES: [&str; 14] = [
     "limits",
     "requests",
     "capacity",
@@ -17,7 +17,11 @@ const QUANTITY_PLACES: [&str; 12] = [
     "divisor",
     "averageValue",
     "overhead",
+    "maximumVolumeSize",
+    "tolerance",
 ];
+/// A field of that name holds a quantity in the target of a metric alone.
+const METRIC_TARGET: &str = "/target/value";
 /// Quantities are compared as 64-bit floats; anything closer than this is rounding.
 const QUANTITY_PRECISION: f64 = 1e-9;
 
@@ -58,7 +62,45 @@ pub fn looks_absent(declared: &Value, path: &str) -> bool {
 }
 
 fn is_quantity_place(path: &str) -> bool {
-    path.split('/').any(|segment| QUANTITY_PLACES.contains(&segment))
+    path.ends_with(METRIC_TARGET)
+        || path.split('/').any(|segment| QUANTITY_PLACES.contains(&segment))
+}
+
+/// Whether two texts of a custom resource, whose schema nobody here knows, are one
+/// quantity or one duration, as operators spell them anew.
+///
+/// Only with a unit on one side: `1.10` and `1.1` may be versions.
+pub fn same_custom_scalar(declared: &Value, live: &Value) -> bool {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let (Some(one), Some(other)) = (text(declared), text(live)) else { return false };
+    let has_unit = |text: &str| text.ends_with(|last: char| last.is_ascii_alphabetic());
+    let is_same_duration = match (duration(&one), duration(&other)) {
+        (Some(one), Some(other)) => (one - other).abs() < DURATION_PRECISION,
+        _ => false,
+    };
+    is_same_duration || (has_unit(&one) || has_unit(&other)) && same_quantity(&one, &other)
+}
+
+/// Durations are compared as seconds in 64-bit floats; half a nanosecond is rounding.
+const DURATION_PRECISION: f64 = 5e-10;
+
+/// A duration as Go writes it (`1h0m0s`), in seconds; `None` for what is none.
+fn duration(text: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 6] =
+        [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+    let (mut rest, mut seconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let (unit, factor) = UNITS.iter().find(|(unit, _)| rest[end..].starts_with(unit))?;
+        seconds += number * factor;
+        rest = &rest[end + unit.len()..];
+    }
+    (!text.is_empty()).then_some(seconds)
 }
 
 fn same_quantity(one: &str, other: &str) -> bool {
@@ -113,6 +155,27 @@ mod tests {
         assert!(!same(json!("500m"), json!("501m")));
         assert!(!same(json!("inf"), json!("infinity")));
         assert!(!same(json!("a"), json!("b")));
+    }
+
+    #[test]
+    fn a_metric_target_is_a_quantity() {
+        let path = "/spec/metrics/0/external/target/value";
+        assert!(same_scalar(&json!("1000m"), &json!("1"), path));
+        assert!(!same_scalar(&json!("1000m"), &json!("1"), "/spec/value"));
+    }
+
+    #[test]
+    fn custom_resources_spell_quantities_and_durations_anew() {
+        let same = |one: &str, other: Value| same_custom_scalar(&json!(one), &other);
+        assert!(same("1024Mi", json!("1Gi")));
+        assert!(same("1000m", json!(1)));
+        assert!(same("2160h", json!("2160h0m0s")));
+        assert!(same("90s", json!("1m30s")));
+        assert!(!same("1.10", json!("1.1")));
+        assert!(!same("1", json!("1.0")));
+        assert!(!same("10m", json!("11m")));
+        assert!(!same("main", json!("master")));
+        assert!(!same("", json!("0s")));
     }
 
     #[test]

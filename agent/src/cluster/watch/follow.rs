@@ -191,7 +191,9 @@ impl Follower {
                 };
                 let heard = match told.line {
                     Line::Present(sighting) => self.tell(Seen::Present(sighting)).await,
-                    Line::Gone(key) => self.tell(Seen::Gone { key }).await,
+                    Line::Gone { key, uid, trace } => {
+                        self.tell(Seen::Gone { key, uid, trace }).await
+                    }
                     Line::Bookmark | Line::Other => Ok(()),
                     Line::Expired => Err(End::Expired),
                     Line::Refused(fault) => Err(End::Fault(fault)),

@@ -1,8 +1,9 @@
 //! Reads the answers of a watch, line by line, and of a list, item by item.
 
 use leeward_core::{
-    model::{APP_LABEL, ClusterFault, KindVersion, ObjectKey, Sighting, owned_digest},
-    plan::marks::leaves_alone,
+    health::trace,
+    model::{APP_LABEL, ClusterFault, KindVersion, ObjectKey, Sighting, Trace, owned_digest},
+    plan::{marks::leaves_alone, takeover::is_shared},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,7 +20,11 @@ const KEPT_BUFFER: usize = 16 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Present(Sighting),
-    Gone(ObjectKey),
+    Gone {
+        key: ObjectKey,
+        uid: Option<String>,
+        trace: Trace,
+    },
     /// Everything up to the resource version has been sent.
     Bookmark,
     /// The resource version to go on from is too old: list again.
@@ -96,7 +101,11 @@ pub(super) fn read_line(line: &[u8], kind: &KindVersion) -> Result<Told, ReadErr
         object.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned);
     let line = match event.as_str() {
         "ADDED" | "MODIFIED" => Line::Present(sighting(&object, kind).ok_or(ReadError::Json)?),
-        "DELETED" => Line::Gone(key(&object, kind).ok_or(ReadError::Json)?),
+        "DELETED" => Line::Gone {
+            key: key(&object, kind).ok_or(ReadError::Json)?,
+            uid: object.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned),
+            trace: trace(&kind.kind, &object),
+        },
         "BOOKMARK" => Line::Bookmark,
         _ => Line::Other,
     };
@@ -122,6 +131,7 @@ fn sighting(object: &Value, kind: &KindVersion) -> Option<Sighting> {
         uid: metadata.get("uid")?.as_str()?.to_owned(),
         app: app.and_then(Value::as_str).unwrap_or_default().to_owned(),
         fields: owned_digest(object),
+        shared: is_shared(object),
         deleting: metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null()),
         left_alone: leaves_alone(object).is_some(),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use leeward_core::{
-    model::{ClusterFault, ObjectKey},
+    model::{ClusterFault, ObjectKey, Run},
     plan::{
         drift::differs,
         order::{PlanInput, plan},
@@ -41,6 +41,12 @@ pub(in crate::reconcile) async fn differences<C: Cluster>(
             Err(ClusterFault::UnknownKind(_)) => None,
             live => live?,
         };
+        let entry = inventory.get(one.key()).filter(|entry| entry.applied == Some(one.digest));
+        let run = entry.and_then(|entry| entry.run.as_ref());
+        if live.is_none() && run.is_some_and(Run::is_over) {
+            // It has run for this content, and went by itself or was cleared away.
+            continue;
+        }
         let difference = live.as_ref().map_or(Difference::Missing, |live| {
             let ignored = desired.ignored.get(one.key());
             Difference::Fields(differs(&one.manifest, Some(live), ignored))

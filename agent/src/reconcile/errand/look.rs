@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use leeward_core::{
     cycle::is_well,
-    health::{Health, PodQuery, assess, assess_candidate, needs_pods, stuck_pods},
-    model::{APP_LABEL, AppName, ClusterFault, GitId, Kind, KindVersion, ObjectKey},
+    health::{
+        Health, PodQuery, assess, assess_candidate, ended as has_ended, needs_pods, stuck_pods,
+    },
+    model::{APP_LABEL, AppName, ClusterFault, GitId, Kind, KindVersion, ObjectKey, Run},
     plan::order::StageName,
 };
 use serde_json::Value;
@@ -42,11 +44,19 @@ pub(in crate::reconcile) struct Look {
     pub(in crate::reconcile) unblock: Option<bool>,
 }
 
+/// What a look found.
+#[derive(Debug, Default)]
+pub(in crate::reconcile) struct Looked {
+    pub(in crate::reconcile) verdicts: Vec<(ObjectKey, Health)>,
+    /// Objects that have run to their end, each with its uid.
+    pub(in crate::reconcile) ended: Vec<(ObjectKey, String, Run)>,
+}
+
 /// Reads the objects, and the pods of those that are not well.
 pub(in crate::reconcile) async fn look<C: Cluster>(
     means: &Means<'_, C>,
     look: &Look,
-) -> Result<Vec<(ObjectKey, Health)>, ClusterFault> {
+) -> Result<Looked, ClusterFault> {
     let mut by_kind: BTreeMap<KindVersion, Vec<ObjectKey>> = BTreeMap::new();
     for (key, version) in &look.keys {
         let kind = KindVersion { kind: key.kind(), version: version.clone() };
@@ -56,10 +66,15 @@ pub(in crate::reconcile) async fn look<C: Cluster>(
         Some(commit) => assess_candidate(live, pods, commit),
         None => assess(live, pods),
     };
-    let mut verdicts = Vec::new();
+    let Looked { mut verdicts, mut ended } = Looked::default();
     let mut pods_wanted = Vec::new();
     for (kind, keys) in by_kind {
         let judge = |key: ObjectKey, live: Option<Value>| {
+            if let Some((live, run)) = live.as_ref().and_then(|live| Some((live, has_ended(live)?)))
+            {
+                let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+                ended.push((key.clone(), uid.to_owned(), run));
+            }
             let health = live.as_ref().map_or_else(Health::missing, |live| assess(live, &[]));
             match live.as_ref().filter(|_| !is_well(&health)).and_then(needs_pods) {
                 Some(query) if pods_wanted.len() < POD_QUERIES => {
@@ -81,7 +96,7 @@ pub(in crate::reconcile) async fn look<C: Cluster>(
         }
         verdicts.push((key, assess(&live, &pods)));
     }
-    Ok(verdicts)
+    Ok(Looked { verdicts, ended })
 }
 
 /// Hands over each of these objects as it is, `None` for one that is not there.

@@ -22,14 +22,18 @@ use std::sync::Arc;
 
 use leeward_core::{
     cycle::{Drift, Drifted},
-    health::Health,
     model::{AppName, ClusterFault, ContentId, ObjectKey},
     plan::{desired::Desired, order::StageName},
 };
 
 use self::{
-    delete::Deletion, look::LookFor, preflight::Preflighted, prepare::Undesired, send::Sent,
-    survey::Surveyed, verdicts::Verdicts,
+    delete::Deletion,
+    look::{LookFor, Looked},
+    preflight::Preflighted,
+    prepare::Undesired,
+    send::Sent,
+    survey::Surveyed,
+    verdicts::Verdicts,
 };
 
 /// An errand that is back.
@@ -42,6 +46,8 @@ pub(super) enum Back {
         outcome: Box<Outcome>,
     },
     Surveyed(Box<Surveyed>),
+    /// Which cluster this is.
+    Identified(String),
     /// A question was answered, or garbage collected: nothing is left to do.
     Done,
 }
@@ -57,7 +63,7 @@ pub(super) enum Outcome {
     Looked {
         what: LookFor,
         keys: Vec<ObjectKey>,
-        result: Result<Vec<(ObjectKey, Health)>, ClusterFault>,
+        result: Result<Looked, ClusterFault>,
     },
     Proved {
         keys: Vec<ObjectKey>,

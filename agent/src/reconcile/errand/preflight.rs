@@ -269,6 +269,7 @@ fn adopted(object: &Value, version: &str) -> Option<(ObjectKey, InventoryEntry)>
         wave: 0,
         keep: false,
         replace: false,
+        run: None,
     };
     Some((ObjectKey::of(object)?, entry))
 }

@@ -132,13 +132,18 @@ fn rendered(store: &Store, recipe: &Recipe) -> Result<Vec<Manifest>, Undesired> 
     })
 }
 
-/// Lists the autoscalers of the whole cluster, when the revision declares
-/// replicas: whoever made them, their fields are not ours to fight over.
+/// Lists the autoscalers of the whole cluster, when the revision declares something
+/// that can be scaled: whoever made them, their fields are not ours to fight over, and
+/// replicas that Git ceased to declare keep their value.
 async fn autoscalers<C: Cluster>(
     means: &Means<'_, C>,
     manifests: &[Manifest],
 ) -> Result<Vec<Value>, ClusterFault> {
-    if !manifests.iter().any(|manifest| manifest.body["spec"].get("replicas").is_some()) {
+    let can_scale = |manifest: &Manifest| {
+        matches!(manifest.key.kind.as_str(), "Deployment" | "StatefulSet" | "ReplicaSet")
+            || manifest.body["spec"].get("replicas").is_some()
+    };
+    if !manifests.iter().any(can_scale) {
         return Ok(Vec::new());
     }
     let kind = KindVersion {

@@ -13,6 +13,7 @@ use leeward_core::{
         judges::Judges,
         order::Apply,
         release::release,
+        takeover::taken_over,
     },
 };
 use serde_json::Value;
@@ -31,6 +32,8 @@ pub(in crate::reconcile) struct Consignment {
     pub(in crate::reconcile) replacing: BTreeSet<ObjectKey>,
     /// No object of a group needs those of the groups before it.
     pub(in crate::reconcile) is_loose: bool,
+    /// Objects of which a tool that applies manifests owns fields of ours as well.
+    pub(in crate::reconcile) shared: BTreeSet<ObjectKey>,
 }
 
 impl Consignment {
@@ -44,12 +47,19 @@ impl Consignment {
         let is_known =
             |key: &&ObjectKey| inventory.get(*key).is_some_and(|entry| entry.uid.is_some());
         let known = keys.filter(is_known).cloned().collect();
-        Self { desired, groups, known, replacing, is_loose: false }
+        let shared = BTreeSet::new();
+        Self { desired, groups, known, replacing, shared, is_loose: false }
     }
 
     /// One object that does not work out keeps no other from being sent.
     pub(in crate::reconcile) fn loose(self) -> Self {
         Self { is_loose: true, ..self }
+    }
+
+    /// Names the objects whose fields are taken over before they are sent.
+    pub(in crate::reconcile) fn taking_over(mut self, shared: &BTreeSet<ObjectKey>) -> Self {
+        self.shared = shared.intersection(&self.known).cloned().collect();
+        self
     }
 }
 
@@ -114,6 +124,9 @@ async fn send_one<C: Cluster>(
     {
         return Ok(Answer::Leaving(keeper(&live)));
     }
+    if consignment.shared.contains(&apply.key) && !apply.only_if_absent {
+        take_over(means, manifest).await;
+    }
     let ignored = consignment.desired.ignored.get(&manifest.key);
     // On creation Git's value is the first one.
     let known = consignment.known.contains(&manifest.key);
@@ -139,6 +152,24 @@ async fn send_one<C: Cluster>(
         take_back(means, manifest).await?;
     }
     Ok(answer)
+}
+
+/// Takes fields of ours from other tools, so that one which Git removes really goes. Best
+/// effort: an object that changes meanwhile is shared still, and has the next try.
+async fn take_over<C: Cluster>(means: &Means<'_, C>, manifest: &Manifest) {
+    let result = match means.get(&manifest.key, &manifest.version).await {
+        Ok(live) => match live.as_ref().and_then(taken_over) {
+            Some(body) => {
+                let patch = Manifest { body, ..manifest.clone() };
+                means.apply(&patch, ApplyMode::TakeOver).await.map(drop)
+            }
+            None => Ok(()),
+        },
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = result {
+        tracing::debug!(object = %manifest.key, %fault, "Cannot take over fields from another tool.");
+    }
 }
 
 /// What was handed over once must not outlive its removal from Git.

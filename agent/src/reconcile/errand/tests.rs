@@ -370,8 +370,8 @@ async fn many_objects_of_a_kind_are_listed_and_what_is_missing_is_not_healthy() 
     let order = Look { app: "shop".to_owned(), keys, candidate: None, unblock: None };
     let found = look(&means, &order).await.unwrap();
     let unwell: Vec<_> =
-        found.iter().filter(|(_, health)| !leeward_core::cycle::is_well(health)).collect();
-    assert_eq!((found.len(), unwell.len()), (9, 1));
+        found.verdicts.iter().filter(|(_, health)| !leeward_core::cycle::is_well(health)).collect();
+    assert_eq!((found.verdicts.len(), unwell.len()), (9, 1));
     assert_eq!(unwell[0].0.name, "claim-4");
     assert_eq!(*outside.cluster.asked.borrow(), ["list PersistentVolumeClaim"]);
 }
@@ -387,6 +387,7 @@ fn an_object_that_has_been_there_keeps_its_ignored_fields() {
         wave: 0,
         keep: false,
         replace: false,
+        run: None,
     };
     let key = desired.objects[0].key().clone();
     let inventory = BTreeMap::from([(key.clone(), known)]);

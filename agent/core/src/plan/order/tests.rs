@@ -31,6 +31,7 @@ fn entry(manifest: Option<&Manifest>, wave: i32, keep: bool) -> InventoryEntry {
         wave,
         keep,
         replace: false,
+        run: None,
     }
 }
 

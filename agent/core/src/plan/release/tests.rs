@@ -186,3 +186,44 @@ fn an_object_without_ignored_fields_is_sent_as_it_is() {
     let released = released(&live, &[], &[]);
     assert_eq!((released.manifest, released.hand_over), (desired(2, app()), None));
 }
+
+fn without_replicas() -> Manifest {
+    let mut bare = desired(1, app());
+    bare.body["spec"].as_object_mut().unwrap().remove("replicas");
+    bare
+}
+
+fn scaled(manifest: &Manifest) -> Option<IgnoredFields> {
+    let hpa = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
+    ignore::ignored(std::slice::from_ref(manifest), &[], &[hpa]).unwrap().remove(&manifest.key)
+}
+
+#[test]
+fn replicas_that_git_drops_for_an_autoscaler_keep_their_live_value() {
+    let bare = without_replicas();
+    let fields = scaled(&bare);
+    let owned = live(4, &app(), &[(FIELD_MANAGER, ours_of_app())]);
+    let released = release(&bare, &owned, fields.as_ref());
+    assert_eq!(released.manifest.body["spec"].get("replicas"), None);
+    assert_eq!(released.hand_over.unwrap()["spec"], json!({"replicas": 4}));
+    // Once they are handed over there is nothing more to do, also without the autoscaler.
+    let mut ours = ours_of_app();
+    ours.as_object_mut().unwrap().remove("f:replicas");
+    let owners = [(FIELD_MANAGER, ours), (HANDOVER_MANAGER, json!({"f:replicas": {}}))];
+    let handed = live(4, &app(), &owners);
+    for fields in [fields.as_ref(), None] {
+        let released = release(&bare, &handed, fields);
+        assert_eq!(
+            (released.hand_over, released.manifest.body["spec"].get("replicas")),
+            (None, None)
+        );
+    }
+}
+
+#[test]
+fn replicas_that_git_drops_without_an_autoscaler_are_let_go() {
+    let owned = live(4, &app(), &[(FIELD_MANAGER, ours_of_app())]);
+    assert_eq!(release(&without_replicas(), &owned, None).hand_over, None);
+}
