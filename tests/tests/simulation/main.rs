@@ -29,7 +29,7 @@ use std::{
 
 use run::{Sabotage, run_seed};
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 300;
 /// A sabotaged agent must be found out within so many seeds.
 const SEEDS_TO_FIND_OUT: u64 = 300;
 
