@@ -28,6 +28,7 @@ mod render;
 mod resume;
 mod revision;
 mod revisions;
+mod rollback;
 mod run;
 mod status;
 mod stored;
@@ -98,6 +99,7 @@ fn dispatch(verb: Verb, session: &Session, console: &mut Console<'_>) -> Result<
         Verb::Pause(flags) => pause::run(flags, session, console),
         Verb::Resume(app) => resume::run(app, session, console),
         Verb::Approve(app) => approve::run(app, session, console),
+        Verb::Rollback(flags) => rollback::run(flags, session, console),
         Verb::Render(flags) => render::run(&flags, session, console),
         Verb::Check(flags) => check::run(&flags, session, console),
         Verb::Version => version::run(console),

@@ -21,6 +21,7 @@
 mod budget;
 mod commands;
 mod errand;
+mod garbage;
 mod healing;
 mod interface;
 mod journal;
@@ -30,6 +31,7 @@ mod outside;
 mod poller;
 mod reconciler;
 mod returned;
+mod rollback;
 mod sight;
 mod sightings;
 mod source;

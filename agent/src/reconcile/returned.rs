@@ -2,7 +2,9 @@
 //! recorded. What an errand concludes counts only if its app has not moved on.
 
 use leeward_core::{
-    cycle::{AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, LOOK_AGAIN, gate, is_well},
+    cycle::{
+        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, KeptEvent, LOOK_AGAIN, gate, is_well,
+    },
     health::{Health, Verdict, roll_up, watches_health},
     model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
     plan::{desired::fault_of, order::StageName},
@@ -26,6 +28,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn back(&mut self, back: Back) {
         match back {
             Back::Done => {}
+            Back::Collected(collection) => self.collected(collection),
             Back::Surveyed(surveyed) => self.surveyed(*surveyed),
             Back::App { app, epoch, outcome } => {
                 let Some(managed) = self.apps.get_mut(&app) else { return };
@@ -103,6 +106,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn preflighted(&mut self, name: &AppName, done: Preflighted) {
         let Preflighted { revision, desired, adopted, unproven, left_alone, is_missing, event } =
             done;
+        if is_missing && self.cannot_go_back(name, &revision) {
+            let reason = "the store lacks a part of it".to_owned();
+            return self.take(
+                name,
+                AppEvent::Kept(KeptEvent::Released { reason }),
+                Batch::default(),
+            );
+        }
         if is_missing {
             self.ask_poll(true);
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use leeward_core::{
     cycle::{AppRecord, RevisionRecord, SourceRecord},
-    model::{AppName, InventoryEntry, ObjectKey},
+    git::{Authorship, Objects as _, authorship},
+    model::{AppName, GitId, InventoryEntry, ObjectKey},
 };
 use redb::ReadableTable as _;
 use serde::de::DeserializeOwned;
@@ -90,6 +91,27 @@ impl Store {
             }
             Ok(apps)
         })
+    }
+
+    /// As [`Store::revisions`], with author and subject of each commit whose object is there.
+    pub fn history(
+        &self,
+        app: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RevisionRecord>, StoreError> {
+        let mut records = self.revisions(app, limit)?;
+        let mut known: BTreeMap<GitId, Option<Authorship>> = BTreeMap::new();
+        for record in &mut records {
+            if !known.contains_key(&record.commit) {
+                let commit = self.read(record.commit)?;
+                known.insert(record.commit, commit.and_then(|(_, data)| authorship(&data)));
+            }
+            if let Some(Some(by)) = known.get(&record.commit) {
+                record.author = Some(by.author.clone());
+                record.subject = Some(by.subject.clone());
+            }
+        }
+        Ok(records)
     }
 
     /// The newest `limit` lines of history first; of one app, or of all.

@@ -11,6 +11,7 @@ mod contract;
 mod first_sync;
 mod given;
 mod guard;
+mod pinned;
 mod rollback;
 mod roots;
 mod sealed;

@@ -35,6 +35,8 @@ pub struct App {
     /// Why the last try failed for no fault of Git's; empty when it did not.
     pub obstacle: String,
     pub pause_until: Option<Uptime>,
+    /// When the pin ends by itself.
+    pub pin_until: Option<Uptime>,
     pub health: AppHealth,
 }
 
@@ -47,6 +49,7 @@ impl App {
             let left = Duration::try_from(left).unwrap_or_default().min(pause.length);
             now.uptime + left
         });
+        let pin_until = record.pin.as_ref().and_then(|pin| pin.left(now));
         let deadline = Some(now.uptime + record.spec.timeout);
         Self {
             record,
@@ -57,6 +60,7 @@ impl App {
             not_before: None,
             obstacle: String::new(),
             pause_until,
+            pin_until,
             health: AppHealth::default(),
         }
     }

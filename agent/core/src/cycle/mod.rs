@@ -7,6 +7,8 @@
 mod app;
 mod apply;
 mod heal;
+mod kept;
+mod pin;
 mod poll;
 mod record;
 mod step;
@@ -26,6 +28,8 @@ pub use apply::{
     ApplyStep, Applying, FOUNDATION_POLL, Gate, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE, gate,
 };
 pub use heal::{Drift, Drifted, Remedy, judge, remedy};
+pub use kept::{NoSuchRevision, roll_back_to};
+pub use pin::{KeptEvent, Pin};
 pub use poll::{PollPlan, next_poll};
 pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};

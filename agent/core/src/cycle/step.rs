@@ -8,7 +8,9 @@ use leeward_wire::{
 
 use super::{
     app::{App, AppHealth, Now},
-    record::{BadRecord, GoodRecord, MAX_BAD, Pause, Phase},
+    kept,
+    pin::{self, KeptEvent},
+    record::{BadRecord, MAX_BAD, Pause, Phase},
 };
 use crate::{
     gate::{Hold, HoldReason},
@@ -76,6 +78,8 @@ pub enum AppEvent {
         reason: String,
     },
     Resumed,
+    /// About good revisions that can be rolled back to.
+    Kept(KeptEvent),
     /// Time went by.
     Tick,
 }
@@ -194,12 +198,16 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             // The pause did not count against the revision.
             app.deadline = Some(now.uptime + app.record.spec.timeout);
         }
+        AppEvent::Kept(event) => pin::apply(&mut app, event, now, &mut effects),
         AppEvent::Tick => tick(&mut app, now, &mut effects),
     }
     (app, effects)
 }
 
-fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effect>) {
+pub(super) fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effect>) {
+    if pin::outlasts(app, &revision, now, effects) {
+        return;
+    }
     app.record.newest = Some(revision.clone());
     if let Phase::Preflight { target }
     | Phase::Held { target, .. }
@@ -309,7 +317,7 @@ fn apply_done(app: &mut App, counts: ApplyCounts, now: &Now, effects: &mut Vec<E
             effects.push(history(app, &good.revision, RevisionVerdict::RolledBack, &reason, now));
             app.record.at = Some(good.revision.clone());
             enter(app, Phase::Good, now);
-            if let Some(newest) = app.record.newest.clone()
+            if let Some(newest) = app.record.newest.clone().filter(|_| app.record.pin.is_none())
                 && newest.content != good.revision.content
                 && !app.record.is_bad(&newest.content)
             {
@@ -347,6 +355,7 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
     if app.pause_until.is_some() {
         return;
     }
+    pin::expire(app, now, effects);
     let late = app.deadline.is_some_and(|deadline| deadline <= now.uptime);
     match app.record.phase.clone() {
         Phase::Probation { target } => match app.healthy_since {
@@ -358,7 +367,7 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
                 app.record.at = Some(target.clone());
                 app.record.approved = None;
                 app.record.approved_set = None;
-                app.record.good = Some(GoodRecord { revision: target, since: now.wall });
+                kept::promote(&mut app.record, target, now.wall);
                 enter(app, Phase::Good, now);
             }
             None if late => {
@@ -394,11 +403,12 @@ fn condemn(
     app.record.bad.push(BadRecord { revision: target.clone(), reason, faults, at: now.wall });
     let surplus = app.record.bad.len().saturating_sub(MAX_BAD);
     app.record.bad.drain(..surplus);
-    // What was good once and failed now is not good any more.
-    if app.record.good.as_ref().is_some_and(|good| good.revision.content == target.content) {
-        app.record.good = None;
-    }
+    kept::forget(&mut app.record, &target.content);
+    let was_pinned = pin::has_failed(app, &target, effects);
     settle(app, target, now);
+    if was_pinned {
+        pin::follow(app, now, effects);
+    }
 }
 
 /// Leaves a revision that will not be: back to the last good one, in the
@@ -412,7 +422,7 @@ fn settle(app: &mut App, left: Revision, now: &Now) {
     enter(app, phase, now);
 }
 
-fn enter(app: &mut App, phase: Phase, now: &Now) {
+pub(super) fn enter(app: &mut App, phase: Phase, now: &Now) {
     app.record.phase = phase;
     app.entered = now.uptime;
     app.deadline = Some(now.uptime + app.record.spec.timeout);
@@ -439,11 +449,11 @@ fn judged(revision: &Revision, reason: String, objects: Vec<ObjectFault>) -> App
     AppJudged { commit: revision.commit, content: revision.content.clone(), reason, objects }
 }
 
-fn report(app: &App, data: &EventData) -> Effect {
+pub(super) fn report(app: &App, data: &EventData) -> Effect {
     Effect::Report(Event::new(Some(&app.record.spec.name), data))
 }
 
-fn history(
+pub(super) fn history(
     app: &App,
     revision: &Revision,
     verdict: RevisionVerdict,
@@ -458,6 +468,9 @@ fn history(
         verdict,
         reason: reason.to_owned(),
         at: now.wall,
+        bytes: None,
+        author: None,
+        subject: None,
     })
 }
 
@@ -478,5 +491,5 @@ pub fn due(app: &App, now: &Now) -> Option<Uptime> {
         .then_some(app.deadline)
         .flatten();
     let retry = app.not_before.filter(|not_before| now.uptime < *not_before);
-    [soaked.or(deadline), retry].into_iter().flatten().min()
+    [soaked.or(deadline), retry, app.pin_until].into_iter().flatten().min()
 }

@@ -7,7 +7,7 @@ use crate::{
     cycle::{App, BadRecord, Hold, Phase},
     model::{
         AppStatus, BadRevision, CandidateRevision, DriftStatus, GoodRevision, HeldStatus,
-        ObjectFault, PhaseName, Uptime,
+        ObjectFault, PhaseName, PinnedStatus, Uptime,
     },
 };
 
@@ -50,6 +50,13 @@ pub(super) fn app_status(facts: &AppFacts<'_>, now: Uptime) -> AppStatus {
         objects: facts.objects,
         message: message(facts),
         drift: DriftStatus { healed: record.healed, open: facts.open },
+        pinned: record.pin.as_ref().map(|pin| PinnedStatus {
+            commit: pin.revision.commit,
+            content: pin.revision.content.clone(),
+            since: pin.since,
+            until: pin.until,
+            wanted: record.newest.as_ref().map(|newest| newest.commit),
+        }),
     }
 }
 

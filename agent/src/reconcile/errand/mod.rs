@@ -31,6 +31,7 @@ use self::{
     delete::Deletion, look::LookFor, preflight::Preflighted, prepare::Undesired, send::Sent,
     survey::Surveyed, verdicts::Verdicts,
 };
+use super::garbage::Collection;
 
 /// An errand that is back.
 #[derive(Debug)]
@@ -42,7 +43,9 @@ pub(super) enum Back {
         outcome: Box<Outcome>,
     },
     Surveyed(Box<Surveyed>),
-    /// A question was answered, or garbage collected: nothing is left to do.
+    /// What the store needs no more was thrown away.
+    Collected(Collection),
+    /// A question was answered: nothing is left to do.
     Done,
 }
 
