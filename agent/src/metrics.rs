@@ -268,6 +268,7 @@ mod tests {
     fn busy() -> Metrics {
         let metrics = Metrics::new();
         metrics.set_app("shop", PhaseName::Probation, false, 200);
+        metrics.set_pinned("shop", true);
         metrics.drift_healed("shop");
         metrics.fetch(FetchResult::Changed, 693, 1_185);
         metrics.fetch(FetchResult::Failed(LinkStep::Tls), 100, 0);
@@ -320,6 +321,7 @@ mod tests {
         leeward_app_healthy{app}
         leeward_app_objects{app}
         leeward_app_phase{app,phase}
+        leeward_app_pinned{app}
         leeward_build_info{version,arch}
         leeward_drift_healed_total{app}
         leeward_fetch_bytes_total{direction}
@@ -347,6 +349,7 @@ mod tests {
         insta::assert_snapshot!(samples.join("\n"), @r#"
         leeward_app_objects{app="shop"} 200
         leeward_app_phase{app="shop",phase="probation"} 1
+        leeward_app_pinned{app="shop"} 1
         leeward_drift_healed_total{app="shop"} 1
         leeward_fetch_bytes_total{direction="received"} 1185
         leeward_fetch_bytes_total{direction="sent"} 793

@@ -80,7 +80,7 @@ pub(super) enum Verb {
     Resume(OptionalApp),
     /// Lets a plan that is held for approval go ahead, once
     Approve(RequiredApp),
-    /// Takes an app back to an earlier good revision, also without a link, and keeps it there
+    /// Takes an app back to an earlier good revision, and keeps it there; needs no link
     Rollback(RollbackFlags),
     /// Prints the manifests of a folder; needs no configuration, daemon or cluster
     Render(RenderFlags),

@@ -296,6 +296,58 @@ async fn the_prune_guard_holds_a_rollback_that_would_delete_much() {
     }
 }
 
+#[tokio::test]
+async fn apps_that_depend_on_each_other_are_rolled_back_one_by_one() {
+    let name = "pin-depends";
+    let (db, web) = ("pin-depends-db", "pin-depends-web");
+    let list = format!(
+        "apiVersion: leeward.dev/v1alpha1\nkind: Apps\napps:\n- name: {db}\n  path: db\n\
+         - name: {web}\n  path: web\n  dependsOn: [{db}]\n"
+    );
+    let of = |app: &str, value: &str| documents(&[config_map(name, app, value)]);
+    let files =
+        [("leeward.yaml", list), ("db/map.yaml", of("db", "1")), ("web/map.yaml", of("web", "1"))];
+    let Some(mut scenario) = Scenario::start(name, &files, |options| options).await.unwrap() else {
+        return;
+    };
+    let first = scenario.repository.head().unwrap().unwrap();
+    scenario.good_at(&first).await.unwrap();
+    let both = [("db/map.yaml", of("db", "2")), ("web/map.yaml", of("web", "2"))];
+    let second = scenario.commit(&both).unwrap();
+    scenario.good_at(&second).await.unwrap();
+    for app in [db, web] {
+        scenario.tell(&["rollback", app]).await.unwrap();
+        scenario.wait_app(app, |app| is_pinned_at(app, &first)).await.unwrap();
+    }
+    // A correction of the one goes in beside the other, which stays rolled back.
+    let third = scenario.commit(&[("web/map.yaml", of("web", "3"))]).unwrap();
+    scenario.wait_app(web, |app| leeward_tests::scenario::is_good_at(app, &third)).await.unwrap();
+    scenario.wait_app(db, |app| is_pinned_at(app, &first)).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_git_wants_a_bad_revision_the_release_leads_to_the_last_good_one() {
+    let name = "pin-newest-bad";
+    let web = |image: &str| [("all.yaml", documents(&[deployment(name, "web", image)]))];
+    let start = Scenario::start(name, &web(GOOD_IMAGE), |options| options).await.unwrap();
+    let Some(mut scenario) = start else { return };
+    let first = scenario.repository.head().unwrap().unwrap();
+    scenario.good_at(&first).await.unwrap();
+    let second = scenario.commit(&web("app:2")).unwrap();
+    scenario.good_at(&second).await.unwrap();
+    let bad = scenario.commit(&web("crash:1")).unwrap();
+    let is_back = |app: &AppStatus| {
+        app.phase == PhaseName::Good && app.bad.iter().any(|one| one.commit.to_string() == bad)
+    };
+    scenario.wait_app(name, is_back).await.unwrap();
+    scenario.tell(&["rollback", name]).await.unwrap();
+    scenario.wait_app(name, |app| is_pinned_at(app, &first)).await.unwrap();
+    scenario.tell(&["rollback", name, "--release"]).await.unwrap();
+    scenario.good_at(&second).await.unwrap();
+    let object = deployment(name, "web", "app:2");
+    scenario.wait_live(&object, |live| image(live) == "app:2").await.unwrap();
+}
+
 /// Text that zstd makes hardly smaller, of a file that declares nothing.
 fn ballast(seed: u64) -> String {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

@@ -37,6 +37,10 @@ pub struct Pin {
     /// What was asked for: with a clock that went back, a pin never lasts longer.
     #[serde(default)]
     pub length: Option<Duration>,
+    /// The pin that this one took the place of, and which holds again if this revision
+    /// fails: what was rolled back from for a reason must not come back because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Self>>,
 }
 
 /// What happens to the good revisions that are kept.
@@ -86,11 +90,12 @@ fn pin(
     if record.removed || record.is_bad(&revision.content) {
         return;
     }
+    let before = former(record, &revision);
     let over = record.newest.as_ref().unwrap_or(&revision).content.clone();
     let from = record.at.as_ref().filter(|at| at.content != revision.content).map(|at| at.commit);
     let until = length.map(|length| now.wall.checked_add(length).unwrap_or(Timestamp::MAX));
-    let pin = Pin { revision: revision.clone(), over, from, since: now.wall, until, length };
-    record.pin = Some(pin);
+    let since = now.wall;
+    record.pin = Some(Pin { revision: revision.clone(), over, from, since, until, length, before });
     app.pin_until = length.map(|length| now.uptime + length);
     let left = from.map_or_else(String::new, |from| format!(" from {}", short(from)));
     let reason = format!("rolled back by hand{left}");
@@ -109,6 +114,16 @@ fn pin(
     effects.push(report(app, &data));
     effects.push(history(app, &revision, RevisionVerdict::RolledBack, &reason, now));
     go_to(app, revision, now);
+}
+
+/// The pin that holds again if the app cannot be pinned to `revision`.
+fn former(record: &mut AppRecord, revision: &Revision) -> Option<Box<Pin>> {
+    let mut pin = record.pin.take()?;
+    let good = record.good.as_ref().map(|good| &good.revision.content);
+    let earlier = pin.before.take();
+    // One that never came to be good is nothing to hold on to.
+    let former = if good == Some(&pin.revision.content) { Some(Box::new(pin)) } else { earlier };
+    former.filter(|pin| pin.revision.content != revision.content)
 }
 
 /// Has the app moved to a revision, unless it is on its way to it or there.
@@ -168,19 +183,49 @@ fn release(app: &mut App, reason: &str, now: &Now, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Ends the pin to a revision that is bad now. Returns whether there was one.
-pub(super) fn has_failed(app: &mut App, bad: &Revision, effects: &mut Vec<Effect>) -> bool {
-    let is_pinned = app.record.pin.as_ref().is_some_and(|pin| pin.revision.content == bad.content);
-    is_pinned && end(app, "it failed this time", None, effects)
+/// Ends the pin to a revision that is bad now; the pin before it holds again.
+/// Returns whether Git is to be followed.
+pub(super) fn has_failed(
+    app: &mut App,
+    bad: &Revision,
+    now: &Now,
+    effects: &mut Vec<Effect>,
+) -> bool {
+    let pin = app.record.pin.as_mut().filter(|pin| pin.revision.content == bad.content);
+    let Some((before, over)) = pin.map(|pin| (pin.before.take(), pin.over.clone())) else {
+        return false;
+    };
+    end(app, "it failed this time", None, effects);
+    let good = app.record.good.as_ref().map(|good| &good.revision.content);
+    let Some(before) = before.filter(|before| good == Some(&before.revision.content)) else {
+        return true;
+    };
+    let data = EventData::AppPinned(AppPinned {
+        commit: before.revision.commit,
+        content: before.revision.content.clone(),
+        from: Some(bad.commit),
+        until: before.until,
+        reason: "rolled back by hand, as before".to_owned(),
+    });
+    effects.push(report(app, &data));
+    app.pin_until = before.left(now);
+    app.record.pin = Some(Pin { over, ..*before });
+    false
 }
 
-/// Takes up what Git offers.
+/// Takes up what Git offers; where that is bad, the newest of the good revisions.
 pub(super) fn follow(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
+    let is_back = |app: &App| matches!(app.record.phase, Phase::RollingBack { .. });
     let Some(newest) = app.record.newest.clone() else { return };
-    let is_back = matches!(app.record.phase, Phase::RollingBack { .. });
     // After the way back, what Git wants has its turn by itself.
-    if !is_back {
-        offered(app, newest, now, effects);
+    if is_back(app) {
+        return;
+    }
+    let is_bad = app.record.is_bad(&newest.content);
+    offered(app, newest, now, effects);
+    let last = app.record.kept.last().map(|kept| kept.revision.clone());
+    if let Some(last) = last.filter(|_| is_bad && !is_back(app)) {
+        go_to(app, last, now);
     }
 }
 

@@ -404,9 +404,9 @@ fn condemn(
     let surplus = app.record.bad.len().saturating_sub(MAX_BAD);
     app.record.bad.drain(..surplus);
     kept::forget(&mut app.record, &target.content);
-    let was_pinned = pin::has_failed(app, &target, effects);
+    let follows = pin::has_failed(app, &target, now, effects);
     settle(app, target, now);
-    if was_pinned {
+    if follows {
         pin::follow(app, now, effects);
     }
 }

@@ -152,6 +152,39 @@ fn an_old_revision_that_is_bad_now_is_reported_and_what_ran_before_runs_again() 
 }
 
 #[test]
+fn a_second_rollback_that_fails_leaves_the_first_one_as_it_was() {
+    let app = passes(rolled_back(good(&[1, 2, 3]), 1000, None, Some(5000)), 1000);
+    let app = rolled_back(app, 2000, None, None);
+    let refused = AppEvent::Refused { reason: "no".to_owned(), faults: Vec::new() };
+    let app = after(app, 2001, refused);
+    assert_eq!(stands(&app), ("good", Some(revision(2)), true));
+    assert_eq!(app.record.goal(), Some(&revision(2)));
+    let app = after(app, 2002, offer(3));
+    assert_eq!(stands(&app), ("good", Some(revision(2)), true));
+    // It ends when it would have ended; the wall clock of these tests stands still.
+    assert_eq!(app.pin_until, Some(Uptime::from_secs(7001)));
+    assert_eq!(target(&after(app, 7001, AppEvent::Tick)), Some(revision(3)));
+}
+
+#[test]
+fn where_git_wants_a_bad_revision_the_end_of_a_rollback_leads_to_the_newest_good_one() {
+    let app = after(good(&[1, 2]), 1000, offer(3));
+    let app = after(app, 1000, AppEvent::Cleared);
+    let app = after(app, 1001, AppEvent::ApplyDone(ApplyCounts::default()));
+    let app = after(app, 1002, healthy(true));
+    let app = after(app, 1003, AppEvent::ApplyDone(ApplyCounts::default()));
+    assert_eq!(stands(&app), ("good", Some(revision(2)), false));
+    let release = || AppEvent::Kept(KeptEvent::Released { reason: String::new() });
+    // Before anything was applied, after, and when it was good.
+    let app = rolled_back(app, 1100, None, None);
+    assert_eq!(stands(&after(app.clone(), 1101, release())), ("good", Some(revision(2)), false));
+    let applying = after(app.clone(), 1101, AppEvent::Cleared);
+    assert_eq!(target(&after(applying, 1102, release())), Some(revision(2)));
+    let app = passes(app, 1101);
+    assert_eq!(target(&after(app, 1200, release())), Some(revision(2)));
+}
+
+#[test]
 fn rollback_during_a_rollout_goes_to_what_ran_before_it() {
     let app = after(good(&[1, 2]), 1000, offer(3));
     let app = after(app, 1000, AppEvent::Cleared);
