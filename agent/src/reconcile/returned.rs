@@ -106,7 +106,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn preflighted(&mut self, name: &AppName, done: Preflighted) {
         let Preflighted { revision, desired, adopted, unproven, left_alone, is_missing, event } =
             done;
-        if is_missing && self.cannot_go_back(name, &revision) {
+        if is_missing && self.is_pinned_to(name, &revision) {
             let reason = "the store lacks a part of it".to_owned();
             return self.take(
                 name,

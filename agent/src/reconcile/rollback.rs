@@ -94,7 +94,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Whether a candidate is what a person rolled the app back to. A part of it that
     /// the store lacks is nowhere else: servers are asked for the newest commit only.
-    pub(super) fn cannot_go_back(&self, app: &AppName, revision: &Revision) -> bool {
+    pub(super) fn is_pinned_to(&self, app: &AppName, revision: &Revision) -> bool {
         let pin = self.apps.get(app).and_then(|managed| managed.app.record.pin.as_ref());
         pin.is_some_and(|pin| pin.revision.content == revision.content)
     }

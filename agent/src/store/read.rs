@@ -1,6 +1,6 @@
 //! Reading: for the loop at its start, and for commands at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use jiff::Timestamp;
 use leeward_core::{
@@ -102,11 +102,14 @@ impl Store {
         let mut records = self.revisions(app, limit)?;
         let mut known: BTreeMap<GitId, Option<Authorship>> = BTreeMap::new();
         for record in &mut records {
-            if !known.contains_key(&record.commit) {
-                let commit = self.read(record.commit)?;
-                known.insert(record.commit, commit.and_then(|(_, data)| authorship(&data)));
-            }
-            if let Some(Some(by)) = known.get(&record.commit) {
+            let by = match known.entry(record.commit) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => {
+                    let commit = self.read(record.commit)?;
+                    unread.insert(commit.and_then(|(_, data)| authorship(&data)))
+                }
+            };
+            if let Some(by) = by {
                 record.author = Some(by.author.clone());
                 record.subject = Some(by.subject.clone());
             }

@@ -27,7 +27,6 @@ const MAX_FAULTS: usize = 20;
 
 /// What happened to an app.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one event exists at a time")]
 pub enum AppEvent {
     /// The source holds this revision of the app, whole, in the store.
     Offered {
