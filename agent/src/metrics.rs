@@ -39,6 +39,7 @@ pub struct Metrics {
     app_phase: Family<PhaseLabels, Count>,
     app_healthy: Family<AppLabels, Count>,
     app_objects: Family<AppLabels, Count>,
+    app_pinned: Family<AppLabels, Count>,
     drift_healed: Family<AppLabels, Counter>,
     fetch: Family<ResultLabels, Counter>,
     fetch_bytes: Family<DirectionLabels, Counter>,
@@ -59,6 +60,7 @@ impl Metrics {
             app_phase: Family::default(),
             app_healthy: Family::default(),
             app_objects: Family::default(),
+            app_pinned: Family::default(),
             drift_healed: Family::default(),
             fetch: Family::default(),
             fetch_bytes: Family::default(),
@@ -91,6 +93,12 @@ impl Metrics {
         drop(self.drift_healed.get_or_create(&labels));
     }
 
+    /// Whether a person rolled the app back.
+    pub fn set_pinned(&self, name: &str, pinned: bool) {
+        let labels = AppLabels { app: name.to_owned() };
+        self.app_pinned.get_or_create(&labels).set(u64::from(pinned));
+    }
+
     /// The app is no longer one of ours: none of its series stays behind.
     pub fn forget_app(&self, name: &str) {
         for phase in PhaseName::ALL {
@@ -100,6 +108,7 @@ impl Metrics {
         let labels = AppLabels { app: name.to_owned() };
         self.app_healthy.remove(&labels);
         self.app_objects.remove(&labels);
+        self.app_pinned.remove(&labels);
         self.drift_healed.remove(&labels);
     }
 
@@ -173,6 +182,8 @@ impl Metrics {
         registry.register("app_healthy", help, self.app_healthy.clone());
         let help = "Objects that the app owns in the cluster";
         registry.register("app_objects", help, self.app_objects.clone());
+        let help = "1 while a person has the app rolled back: Git is not followed";
+        registry.register("app_pinned", help, self.app_pinned.clone());
         let help = "Objects that had drifted and were put right";
         registry.register("drift_healed", help, self.drift_healed.clone());
     }
@@ -257,6 +268,7 @@ mod tests {
     fn busy() -> Metrics {
         let metrics = Metrics::new();
         metrics.set_app("shop", PhaseName::Probation, false, 200);
+        metrics.set_pinned("shop", true);
         metrics.drift_healed("shop");
         metrics.fetch(FetchResult::Changed, 693, 1_185);
         metrics.fetch(FetchResult::Failed(LinkStep::Tls), 100, 0);
@@ -309,6 +321,7 @@ mod tests {
         leeward_app_healthy{app}
         leeward_app_objects{app}
         leeward_app_phase{app,phase}
+        leeward_app_pinned{app}
         leeward_build_info{version,arch}
         leeward_drift_healed_total{app}
         leeward_fetch_bytes_total{direction}
@@ -336,6 +349,7 @@ mod tests {
         insta::assert_snapshot!(samples.join("\n"), @r#"
         leeward_app_objects{app="shop"} 200
         leeward_app_phase{app="shop",phase="probation"} 1
+        leeward_app_pinned{app="shop"} 1
         leeward_drift_healed_total{app="shop"} 1
         leeward_fetch_bytes_total{direction="received"} 1185
         leeward_fetch_bytes_total{direction="sent"} 793

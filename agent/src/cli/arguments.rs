@@ -82,6 +82,8 @@ pub(super) enum Verb {
     Approve(RequiredApp),
     /// Tries the newest revision of an app again, though it was bad, or waits
     Retry(RequiredApp),
+    /// Takes an app back to an earlier good revision, and keeps it there; needs no link
+    Rollback(RollbackFlags),
     /// Prints the manifests of a folder; needs no configuration, daemon or cluster
     Render(RenderFlags),
     /// Tries each step from the configuration to the permissions in the cluster
@@ -136,6 +138,23 @@ pub(super) struct PauseFlags {
     /// Why; shown in `status`
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(super) reason: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct RollbackFlags {
+    /// The app
+    pub(super) app: String,
+    /// The beginning of the commit of a good revision, as in `history` [default: the one before
+    /// the present one]
+    #[arg(value_parser = commit)]
+    pub(super) revision: Option<String>,
+    /// How long, such as `2h` [default: until `--release`]; in any case until a commit that changes
+    /// the app
+    #[arg(long = "for", value_name = "DURATION", value_parser = pause_length)]
+    pub(super) length: Option<Duration>,
+    /// Ends a rollback: the app follows Git again
+    #[arg(long, conflicts_with_all = ["revision", "length"])]
+    pub(super) release: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -243,6 +262,15 @@ fn key_value(text: &str) -> Result<String, String> {
 fn pause_length(text: &str) -> Result<Duration, String> {
     let length = parse_duration(text)?;
     if length < Duration::from_secs(1) { Err("at least `1s`".to_owned()) } else { Ok(length) }
+}
+
+fn commit(text: &str) -> Result<String, String> {
+    let is_hex = text.chars().all(|digit| digit.is_ascii_hexdigit());
+    if is_hex && (1..=40).contains(&text.len()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("expected the first digits of a commit, as `leeward history` shows them".to_owned())
+    }
 }
 
 fn reason(text: &str) -> Result<String, String> {

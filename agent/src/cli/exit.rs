@@ -29,12 +29,15 @@ impl Exit {
         (Self::Done, "done; for `diff`: no difference; for `check`: every step passed"),
         (
             Self::Different,
-            "`diff`: differences; `check`: a step failed; `status --exit-code` and `sync --wait`: not all apps good and healthy",
+            "`diff`: differences; `check`: a step failed; `status --exit-code` and `sync --wait`: not all apps good and healthy; `sync --wait`: an app is rolled back by hand",
         ),
         (Self::Usage, "wrong usage"),
         (Self::BadInput, "bad input file"),
         (Self::NoInput, "no such file"),
-        (Self::Unavailable, "what it needs is not there (daemon, API server, remote)"),
+        (
+            Self::Unavailable,
+            "what it needs is not there (daemon, API server, remote; for `rollback`: a good revision)",
+        ),
         (Self::CannotCreate, "cannot create"),
         (Self::InputOutput, "I/O error"),
         (Self::TryLater, "try again later (store locked, waited too long)"),

@@ -29,6 +29,7 @@ mod resume;
 mod retry;
 mod revision;
 mod revisions;
+mod rollback;
 mod run;
 mod status;
 mod stored;
@@ -100,6 +101,7 @@ fn dispatch(verb: Verb, session: &Session, console: &mut Console<'_>) -> Result<
         Verb::Resume(app) => resume::run(app, session, console),
         Verb::Approve(app) => approve::run(app, session, console),
         Verb::Retry(app) => retry::run(app, session, console),
+        Verb::Rollback(flags) => rollback::run(flags, session, console),
         Verb::Render(flags) => render::run(&flags, session, console),
         Verb::Check(flags) => check::run(&flags, session, console),
         Verb::Version => version::run(console),

@@ -4,7 +4,8 @@ use std::{fmt::Write as _, thread};
 
 use jiff::Timestamp;
 use leeward_core::model::{
-    AppStatus, HealthName, LinkState, LinkStatus, PhaseName, SourceStatus, StatusDocument,
+    AppStatus, HealthName, LinkState, LinkStatus, PhaseName, PinnedStatus, SourceStatus,
+    StatusDocument,
 };
 use leeward_wire::control::{Request, Response};
 use serde::Serialize;
@@ -250,6 +251,9 @@ fn message(app: &AppStatus, now: Timestamp) -> String {
             .map_or_else(String::new, |until| format!(", ends {}", human::relative(until, now)));
         parts.push(format!("held for {}: {}{until}", spaced(&held.reason), held.detail));
     }
+    if let Some(pinned) = &app.pinned {
+        parts.push(rolled_back(pinned, now));
+    }
     if let Some(candidate) = &app.candidate {
         parts.push(format!("trying {}", human::short(&candidate.commit.to_string())));
     } else if let Some(bad) = newer_bad(app) {
@@ -259,6 +263,15 @@ fn message(app: &AppStatus, now: Timestamp) -> String {
         parts.push(app.message.clone());
     }
     parts.join("; ")
+}
+
+/// `rolled back by hand to 01234567, ends in 2 h`
+fn rolled_back(pinned: &PinnedStatus, now: Timestamp) -> String {
+    let end = match pinned.until {
+        Some(until) => format!(", ends {}", human::relative(until, now)),
+        None => " until released".to_owned(),
+    };
+    format!("rolled back by hand to {}{end}", human::short(&pinned.commit.to_string()))
 }
 
 /// The commit of the newest bad revision, when it came after the good one.

@@ -47,7 +47,7 @@ pub(super) fn run(
     }
     let well = status::all_well(&settled)
         && source_faults(&settled).next().is_none()
-        && !settled.apps.iter().any(|app| newest_is_bad(app, &settled));
+        && !settled.apps.iter().any(|app| newest_is_bad(app, &settled) || app.pinned.is_some());
     let answer = json!({ "message": message, "well": well, "apps": settled.apps });
     console.answer(&answer, |_| summary(&settled))?;
     Ok(if well { Exit::Done } else { Exit::Different })
@@ -156,6 +156,7 @@ fn summary(document: &StatusDocument) -> String {
     }
     for app in &document.apps {
         let bad = match (newest_is_bad(app, document), &app.good) {
+            (false, _) if app.pinned.is_some() => "; rolled back by hand, Git is not followed",
             (false, _) => "",
             (true, Some(_)) => "; the newest revision was bad, the last good one runs",
             (true, None) => "; the newest revision was bad, and none was good before",

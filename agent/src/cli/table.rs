@@ -24,24 +24,35 @@ pub(super) fn tinted(tint: Tint, text: impl AsRef<str>) -> Cell {
     Cell { text: if text.is_empty() { "-".to_owned() } else { text }, tint }
 }
 
+/// Before a note under a row.
+const INDENT: &str = "  ";
+
 /// Rows under headings; every row has as many cells as there are headings.
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
+    /// What stands on a line of its own under a row, whatever its width.
+    notes: Vec<(usize, String)>,
 }
 
 impl Table {
     pub(super) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|text| tinted(Tint::Bold, text)).collect()] }
+        let headings = headings.iter().map(|text| tinted(Tint::Bold, text)).collect();
+        Self { rows: vec![headings], notes: Vec::new() }
     }
 
     /// A table of names and values.
     pub(super) fn without_headings() -> Self {
-        Self { rows: Vec::new() }
+        Self { rows: Vec::new(), notes: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells);
+    }
+
+    /// Adds a line under the last row.
+    pub(super) fn note(&mut self, text: &str) {
+        self.notes.push((self.rows.len().saturating_sub(1), human::one_line(text)));
     }
 
     pub(super) fn print(&self, palette: Palette) -> String {
@@ -53,7 +64,7 @@ impl Table {
             }
         }
         let mut text = String::new();
-        for row in &self.rows {
+        for (number, row) in self.rows.iter().enumerate() {
             for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 if index > 0 {
                     text.push_str(GAP);
@@ -66,6 +77,11 @@ impl Table {
                 }
             }
             text.push('\n');
+            for (_, note) in self.notes.iter().filter(|(row, _)| *row == number) {
+                text.push_str(INDENT);
+                text.push_str(note);
+                text.push('\n');
+            }
         }
         text
     }

@@ -55,6 +55,8 @@ fn body(event: &Event, namespace: &str, now: Option<Timestamp>) -> Option<Value>
         EventKind::AppFailed => ("Failed", true),
         EventKind::AppRolledBack => ("RolledBack", true),
         EventKind::AppHeld => ("Held", true),
+        EventKind::AppPinned => ("Pinned", true),
+        EventKind::AppReleased => ("Released", false),
         EventKind::DriftHealed => ("DriftHealed", false),
         EventKind::DriftSeen => ("DriftSeen", true),
         EventKind::LinkChanged => {

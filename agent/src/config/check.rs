@@ -18,6 +18,9 @@ use super::{
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Room for the tables of the store themselves, in bytes.
 const MIN_STORE_SIZE: u64 = 1 << 20;
+/// Good revisions of an app that are kept: the present one, and no more than a
+/// person reads; each takes room in the store, and a line of the app's record.
+const GOOD_REVISIONS: std::ops::RangeInclusive<u32> = 1..=50;
 /// Room for a handful of events, in bytes.
 const MIN_OUTBOX_SIZE: u64 = 4 << 10;
 /// Characters of a cluster's name: it has to fit into a DNS label.
@@ -151,7 +154,16 @@ impl Checker<'_> {
         if self.is_empty_text("store.path") {
             self.wrong("store.path", "the path of a folder");
         }
-        Some(StoreConfig { path: path?, max_size: max_size? })
+        let good_revisions = self.good_revisions();
+        Some(StoreConfig { path: path?, max_size: max_size?, good_revisions: good_revisions? })
+    }
+
+    fn good_revisions(&mut self) -> Option<usize> {
+        let count = self.count("store.good_revisions")?;
+        if !GOOD_REVISIONS.contains(&count) {
+            self.wrong("store.good_revisions", "a number from 1 to 50");
+        }
+        usize::try_from(count).ok()
     }
 
     fn apply(&mut self) -> Option<ApplyConfig> {

@@ -209,6 +209,12 @@ pub const KEYS: &[Key] = &[
         "How large the store may grow; at least `1MiB`.",
     ),
     key(
+        "store.good_revisions",
+        Kind::Count,
+        Value("3"),
+        "How many good revisions of an app are kept for `leeward rollback`, the present one among them; from 1 to 50. When `max_size` is short, the oldest go first; never the present one, and never one that is rolled back to.",
+    ),
+    key(
         "apply.heal",
         Kind::Choice(&["always", "report"]),
         Value("always"),

@@ -79,6 +79,8 @@ pub struct StoreConfig {
     pub path: Utf8PathBuf,
     /// Bytes.
     pub max_size: u64,
+    /// Good revisions of an app that are kept, the present one among them.
+    pub good_revisions: usize,
 }
 
 /// Defaults for every app.

@@ -95,7 +95,11 @@ fn the_smallest_file_gets_the_documented_defaults() {
                 tls: TlsFiles::default(),
                 proxy: None,
             },
-            store: StoreConfig { path: "/var/lib/leeward".into(), max_size: 256 << 20 },
+            store: StoreConfig {
+                path: "/var/lib/leeward".into(),
+                max_size: 256 << 20,
+                good_revisions: 3
+            },
             apply: ApplyConfig {
                 heal: Heal::Always,
                 timeout: Duration::from_mins(5),

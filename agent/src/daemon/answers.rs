@@ -88,7 +88,7 @@ impl Answers {
             return slow_store();
         };
         let reading = tokio::task::spawn_blocking(move || {
-            let revisions = store.revisions(app.as_deref(), HISTORY);
+            let revisions = store.history(app.as_deref(), HISTORY);
             drop(permit);
             revisions
         });

@@ -39,17 +39,24 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
             Request::Pause { app, seconds, reason } => self.pause(app.as_ref(), seconds, &reason),
             Request::Resume { app } => match self.named(app.as_ref()) {
-                Ok(names) => self.tell_all(&names, || AppEvent::Resumed, "resumed"),
+                Ok(names) => {
+                    let done = format!("resumed{}", self.still_rolled_back(&names));
+                    self.tell_all(&names, || AppEvent::Resumed, &done)
+                }
                 Err(refusal) => refusal,
             },
             Request::Approve { app } => self.approve(&app),
             Request::Retry { app } => self.retry(&app),
+            Request::Rollback { app, revision, seconds } => {
+                self.roll_back(&app, revision.as_deref(), seconds)
+            }
+            Request::Release { app } => self.release(&app),
         };
         self.journal.answer(response, to);
     }
 
     /// One app, or all of them.
-    fn named(&self, app: Option<&AppName>) -> Result<Vec<AppName>, Response> {
+    pub(super) fn named(&self, app: Option<&AppName>) -> Result<Vec<AppName>, Response> {
         match app {
             None => Ok(self.apps.keys().cloned().collect()),
             Some(name) if self.apps.contains_key(name) => Ok(vec![name.clone()]),
@@ -180,6 +187,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 }
 
-fn refused(message: &str, hint: Option<&str>) -> Response {
+pub(super) fn refused(message: &str, hint: Option<&str>) -> Response {
     Response::Refused { message: message.to_owned(), hint: hint.map(str::to_owned) }
 }

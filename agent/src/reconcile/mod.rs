@@ -21,6 +21,7 @@
 mod budget;
 mod commands;
 mod errand;
+mod garbage;
 mod healing;
 mod identity;
 mod interface;
@@ -31,6 +32,7 @@ mod outside;
 mod poller;
 mod reconciler;
 mod returned;
+mod rollback;
 mod sight;
 mod sightings;
 mod source;

@@ -25,12 +25,14 @@ use tokio::sync::oneshot;
 use super::{
     budget::Budget,
     errand::Back,
+    garbage::Garbage,
     identity::Identity,
     interface::{Channels, Hooks, Settings, Start},
     journal::{Journal, Written},
     managed::Managed,
     outside::Outside,
     poller::PollOutcome,
+    rollback,
     sight::Sight,
     source::SourceView,
     status::{Published, STATE_EVERY},
@@ -72,6 +74,7 @@ pub struct Reconciler<C> {
     pub(super) channels: Channels,
     pub(super) apps: BTreeMap<AppName, Managed>,
     pub(super) source: SourceView,
+    pub(super) garbage: Garbage,
     pub(super) variables: ClusterVariables,
     pub(super) journal: Journal,
     pub(super) published: Published,
@@ -125,6 +128,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             config: Arc::new(settings.config.clone()),
             apps: BTreeMap::new(),
             source: SourceView::new(store.source()?, clock.wall()),
+            garbage: Garbage::default(),
             variables: ClusterVariables::default(),
             published: Published::default(),
             sight: Sight::default(),
@@ -262,6 +266,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     fn written(&mut self, written: Written) {
         let events = self.journal.take_in(written);
+        self.collect_given_up();
         // Events or a state may be among it; who looks in vain loses nothing.
         self.hooks.reported.send_modify(|count| *count += 1);
         for event in &events {
@@ -285,14 +290,21 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let now = self.now();
         let Some(managed) = self.apps.get_mut(name) else { return self.record(batch) };
         let before = managed.app.record.clone();
-        let (app, effects) = step(managed.app.clone(), event, &now);
+        let (mut app, effects) = step(managed.app.clone(), event, &now);
         let stamp = self.journal.stamp();
         for effect in effects {
             match effect {
-                Effect::Report(event) => batch.events.push((stamp, event)),
-                Effect::History(record) => batch.revisions.push(record),
+                Effect::Report(event) => {
+                    rollback::log(&event);
+                    batch.events.push((stamp, event));
+                }
+                Effect::History(mut record) => {
+                    record.bytes = self.source.bytes_of(record.commit);
+                    batch.revisions.push(record);
+                }
             }
         }
+        app.record.keep_good_revisions(self.settings.config.store.good_revisions);
         if app.record != before {
             batch.apps.push(app.record.clone());
         }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leeward_core::{
     cycle::{
-        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, LOOK_AGAIN, gate,
-        is_well,
+        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent, LOOK_AGAIN,
+        gate, is_well,
     },
     gate::{Hold, HoldReason},
     health::{Health, Verdict, roll_up, waits_outside, watches_health, with_run},
@@ -32,6 +32,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn back(&mut self, back: Back) {
         match back {
             Back::Done => {}
+            Back::Collected(collection) => self.collected(collection),
             Back::Surveyed(surveyed) => self.surveyed(*surveyed),
             Back::Identified(uid) => self.identified(uid),
             Back::App { app, epoch, outcome } => {
@@ -117,6 +118,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn preflighted(&mut self, name: &AppName, done: Preflighted) {
         let Preflighted { revision, desired, adopted, unproven, left_alone, is_missing, event } =
             done;
+        if is_missing && self.is_pinned_to(name, &revision) {
+            let reason = "the store lacks a part of it".to_owned();
+            return self.take(
+                name,
+                AppEvent::Kept(KeptEvent::Released { reason }),
+                Batch::default(),
+            );
+        }
         if is_missing {
             self.ask_poll(true);
         }

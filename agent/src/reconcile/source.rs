@@ -33,6 +33,9 @@ use crate::{edge::Cluster, metrics::FetchResult, store::Batch};
 /// What an app waits for is looked at more often than what is there.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Commits whose cost is known: those that can still be on their way through probation.
+const MAX_COSTS: usize = 32;
+
 /// The source as the loop knows it.
 #[derive(Debug)]
 pub(super) struct SourceView {
@@ -48,14 +51,22 @@ pub(super) struct SourceView {
     /// what variables change.
     again: Option<bool>,
     /// Dropped once the newest poll is taken in; see [`PollOutcome::taken_in`].
-    taken_in: Option<oneshot::Sender<()>>,
+    pub(super) taken_in: Option<oneshot::Sender<()>>,
+    /// Bytes that crossed the link since the newest commit was whole.
+    spent: u64,
 }
 
 impl SourceView {
     pub(super) fn new(record: Option<SourceRecord>, wall: Timestamp) -> Self {
         let link = LinkView::unknown(wall);
         let offered = record.clone();
-        Self { record, offered, link, surveying: false, again: None, taken_in: None }
+        Self { record, offered, link, surveying: false, again: None, taken_in: None, spent: 0 }
+    }
+
+    /// Bytes that crossed the link for a commit, if that is known.
+    pub(super) fn bytes_of(&self, commit: GitId) -> Option<u64> {
+        let costs = &self.record.as_ref()?.costs;
+        costs.iter().find(|(known, _)| *known == commit).map(|(_, bytes)| *bytes)
     }
 
     /// Whether a newer revision than the one that the apps were offered is in the store.
@@ -80,6 +91,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Ok(fetched) => {
                 let known = self.source.record.as_ref().map(|source| source.commit);
                 let news = known != Some(fetched.commit);
+                self.source.spent += fetched.sent + fetched.received;
+                self.garbage.fetched();
                 let result = if news { FetchResult::Changed } else { FetchResult::Unchanged };
                 self.hooks.metrics.fetch(result, fetched.sent, fetched.received);
                 self.link_is(LinkState::Up, None);
@@ -88,6 +101,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Err(failure) => {
                 let result = FetchResult::Failed(failure.step);
                 self.hooks.metrics.fetch(result, failure.sent, failure.received);
+                self.source.spent += failure.sent + failure.received;
                 tracing::warn!(step = ?failure.step, error = %failure, "Cannot fetch the source; will retry.");
                 self.link_is(LinkState::Down, Some(failure));
                 if self.outside.store.wants_room() {
@@ -124,6 +138,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     fn fetched(&mut self, fetched: Fetched) {
+        let spent = std::mem::take(&mut self.source.spent);
         let before = self.source.record.as_ref();
         if before.is_some_and(|source| {
             (source.commit, source.tree) == (fetched.commit, fetched.tree)
@@ -137,6 +152,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             tree: fetched.tree,
             reference: fetched.reference,
             fetched_at: self.clock.wall(),
+            costs: costs(before, fetched.commit, spent),
             others: fetched.others,
             left_out: fetched.left_out,
             faults: Vec::new(),
@@ -314,39 +330,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let due: Uptime = self.clock.uptime() + if soon { every.min(LOOK_AGAIN) } else { every };
         self.variables.look_at = (!self.variables.is_empty()).then_some(due);
     }
+}
 
-    /// Keeps what the source and every app may still need; the rest goes.
-    /// Nothing is fetched until it is done.
-    fn collect_garbage(&mut self) {
-        let mut roots: BTreeSet<GitId> = BTreeSet::new();
-        if let Some(source) = &self.source.record {
-            roots.extend([source.commit, source.tree]);
-            roots.extend(source.others.values().flatten());
-        }
-        for managed in self.apps.values() {
-            let record = &managed.app.record;
-            let good = record.good.as_ref().map(|good| &good.revision);
-            for revision in [good, record.candidate(), record.newest.as_ref(), record.at.as_ref()] {
-                roots.extend(revision.map(|revision| revision.tree));
-                let reach = revision.and_then(|revision| revision.reach.as_ref());
-                roots.extend(reach.into_iter().flat_map(|reach| reach.folders.values()));
-            }
-        }
-        let roots: Vec<GitId> = roots.into_iter().collect();
-        let taken_in = self.source.taken_in.take();
-        let (store, offload) = (self.outside.store.clone(), self.outside.offload.clone());
-        self.send(Box::pin(async move {
-            let collected = offload.run(move || {
-                if store.collection_is_due()? {
-                    store.collect(&roots)?;
-                }
-                Ok::<(), crate::store::StoreError>(())
-            });
-            if let Some(Err(error)) = collected.await {
-                tracing::warn!(%error, "Cannot throw away what no revision needs; will retry.");
-            }
-            drop(taken_in);
-            Back::Done
-        }));
+/// Adds what a commit cost to what the ones before it did.
+fn costs(before: Option<&SourceRecord>, commit: GitId, spent: u64) -> Vec<(GitId, u64)> {
+    let mut costs = before.map(|source| source.costs.clone()).unwrap_or_default();
+    match costs.iter_mut().find(|(known, _)| *known == commit) {
+        // The same commit with another folder elsewhere.
+        Some((_, cost)) => *cost += spent,
+        None => costs.push((commit, spent)),
     }
+    let surplus = costs.len().saturating_sub(MAX_COSTS);
+    costs.drain(..surplus);
+    costs
 }

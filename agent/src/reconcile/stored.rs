@@ -72,5 +72,5 @@ pub fn status(config: &Config, wall: Timestamp) -> Result<StatusDocument, Stored
 /// The history of one app, or of all, newest first.
 pub fn history(config: &Config, app: Option<&str>) -> Result<Vec<RevisionRecord>, StoredError> {
     let store = Store::open_existing(&config.store.path, config.store.max_size)?.store;
-    Ok(store.revisions(app, HISTORY)?)
+    Ok(store.history(app, HISTORY)?)
 }

@@ -105,7 +105,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.apps.get(name).is_some_and(|managed| {
             let record = &managed.app.record;
             let good = record.good.as_ref().map(|good| &good.revision.content);
-            let newest = record.newest.as_ref().map(|newest| &newest.content);
+            let newest = record.goal().map(|goal| &goal.content);
             record.phase == Phase::Good && good == newest && managed.wanting.is_none()
         })
     }

@@ -159,7 +159,13 @@ impl ClusterVariables {
 
 /// Returns every Secret that a revision which may have to be rendered takes from.
 pub(super) fn needed<'a>(records: impl Iterator<Item = &'a AppRecord>) -> BTreeSet<ObjectKey> {
-    records.flat_map(secrets_of).collect()
+    records.flat_map(|record| secrets_of(record).chain(kept(record))).collect()
+}
+
+/// The Secrets of every good revision that may be rolled back to.
+fn kept(record: &AppRecord) -> impl Iterator<Item = ObjectKey> {
+    let all = record.kept.iter().flat_map(|kept| &kept.revision.secrets);
+    all.map(SecretVariables::key)
 }
 
 /// The Secrets of every revision that may have to be rendered.

@@ -43,6 +43,12 @@ impl Store {
         self.wants_room.load(Ordering::Relaxed)
     }
 
+    /// Whether Git objects were refused because they would exceed the budget: then
+    /// room can be made, as it cannot on a disk that is full.
+    pub fn is_over_budget(&self) -> bool {
+        self.over_budget.load(Ordering::Relaxed)
+    }
+
     /// Whether so much was fetched that [`Store::collect`] is worth it.
     pub fn collection_is_due(&self) -> Result<bool, StoreError> {
         if self.wants_room() || self.fresh_objects.load(Ordering::Relaxed) > FRESH_MAX {
@@ -53,11 +59,12 @@ impl Store {
     }
 
     /// Removes every Git object that `roots` (commits and trees to keep) do
-    /// not reach. Parents of commits are not followed, and what is missing is
+    /// not reach, except for those in `alone`. Parents of commits are not followed, and what is missing is
     /// passed over. Not to be called while a fetch is under way: what arrived
     /// of it hangs together with nothing yet, unless its commit is a root.
-    pub fn collect(&self, roots: &[GitId]) -> Result<Collected, StoreError> {
-        let keep = self.reachable(roots)?;
+    pub fn collect(&self, roots: &[GitId], alone: &[GitId]) -> Result<Collected, StoreError> {
+        let mut keep = self.reachable(roots)?;
+        keep.extend(alone.iter().copied().map(object_id));
         let mut collected = Collected { kept: 0, ..Collected::default() };
         let mut from: Option<ObjectId> = Some([0; 20]);
         while let Some(start) = from {
@@ -69,6 +76,7 @@ impl Store {
         }
         self.fresh_objects.store(0, Ordering::Relaxed);
         self.wants_room.store(false, Ordering::Relaxed);
+        self.over_budget.store(false, Ordering::Relaxed);
         collected.compacted = self.compact_after(collected.removed_bytes)?;
         Ok(collected)
     }

@@ -78,6 +78,8 @@ pub struct Store {
     fresh_objects: AtomicU64,
     /// Git objects were refused for want of room since the last collection.
     wants_room: AtomicBool,
+    /// The budget, not the disk, refused Git objects.
+    over_budget: AtomicBool,
 }
 
 impl fmt::Debug for Store {
@@ -100,6 +102,7 @@ impl Store {
             link_up: AtomicU64::new(0),
             fresh_objects: AtomicU64::new(0),
             wants_room: AtomicBool::new(false),
+            over_budget: AtomicBool::new(false),
         }
     }
 

@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Bytes that Git objects may take.
-    pub(super) fn object_budget(&self) -> u64 {
+    pub fn object_budget(&self) -> u64 {
         self.max_size() - self.reserve()
     }
 
@@ -92,6 +92,9 @@ impl Store {
             }
             Ok(written)
         });
+        if matches!(&result, Err(Fault::Full(_))) {
+            self.over_budget.store(true, Ordering::Relaxed);
+        }
         // Not through `Store::update`: the ballast is not thrown off for objects.
         result.map_err(|fault| self.failed(fault))
     }

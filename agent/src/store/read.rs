@@ -1,11 +1,12 @@
 //! Reading: for the loop at its start, and for commands at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use jiff::Timestamp;
 use leeward_core::{
     cycle::{AppRecord, RevisionRecord, SourceRecord},
-    model::{AppName, InventoryEntry, ObjectKey},
+    git::{Authorship, Objects as _, authorship},
+    model::{AppName, GitId, InventoryEntry, ObjectKey},
 };
 use redb::ReadableTable as _;
 use serde::de::DeserializeOwned;
@@ -90,6 +91,30 @@ impl Store {
             }
             Ok(apps)
         })
+    }
+
+    /// As [`Store::revisions`], with author and subject of each commit whose object is there.
+    pub fn history(
+        &self,
+        app: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RevisionRecord>, StoreError> {
+        let mut records = self.revisions(app, limit)?;
+        let mut known: BTreeMap<GitId, Option<Authorship>> = BTreeMap::new();
+        for record in &mut records {
+            let by = match known.entry(record.commit) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => {
+                    let commit = self.read(record.commit)?;
+                    unread.insert(commit.and_then(|(_, data)| authorship(&data)))
+                }
+            };
+            if let Some(by) = by {
+                record.author = Some(by.author.clone());
+                record.subject = Some(by.subject.clone());
+            }
+        }
+        Ok(records)
     }
 
     /// The newest `limit` lines of history first; of one app, or of all.

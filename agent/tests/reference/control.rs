@@ -54,6 +54,17 @@ fn requests() -> Vec<(Request, &'static str)> {
             "Try the newest revision of an app again, though it was bad, or waits.",
         ),
         (
+            Request::Rollback {
+                app: "shop".to_owned(),
+                revision: Some("11111111".to_owned()),
+                seconds: Some(7200),
+            },
+            "Take an app back to the good revision whose commit begins so, and keep it there for so long. \
+             `revision` null: to the one before the present one. `seconds` null: until it is released. A commit \
+             that changes the app ends it in any case.",
+        ),
+        (Request::Release { app: "shop".to_owned() }, "End a rollback: the app follows Git again."),
+        (
             Request::Diff { app: app() },
             "Compare the cluster with the revision that an app should be at; `null`: of all apps.",
         ),
@@ -70,6 +81,9 @@ fn responses() -> Vec<(Response, &'static str)> {
         verdict: RevisionVerdict::Bad,
         reason: "failed its health checks".to_owned(),
         at: "2026-03-01T12:00:00Z".parse().unwrap(),
+        bytes: Some(4708),
+        author: Some("Ada Lovelace".to_owned()),
+        subject: Some("Raise the replicas of web".to_owned()),
     };
     let diff = |object: &str, difference| ObjectDiff {
         app: "shop".to_owned(),
@@ -90,7 +104,9 @@ fn responses() -> Vec<(Response, &'static str)> {
     vec![
         (
             Response::History { revisions: vec![revision] },
-            "To `history`. `verdict` is `good`, `bad`, `held`, `rolled_back` or `superseded`. (To `status`: \
+            "To `history`. `verdict` is `good`, `bad`, `held`, `rolled_back` or `superseded`. \
+             `bytes` crossed the link for the commit; it is absent where that is not known, as are `author` and \
+             `subject` once the commit is no longer in the store. (To `status`: \
              `\"response\": \"status\"`, and as `document` the [state](reports.md) of the agent.)",
         ),
         (

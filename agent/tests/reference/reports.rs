@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use leeward_wire::{
-    AgentStarted, AppApplied, AppHeld, AppJudged, AppRolledBack, CloudEvent, ContentId, Drift,
-    EventData, EventKind, FieldChange, GitId, LastRun, LinkChanged, LinkState, LinkStep,
-    ObjectFault, ReportGap, RevisionFetched, StatusDocument,
+    AgentStarted, AppApplied, AppHeld, AppJudged, AppPinned, AppReleased, AppRolledBack,
+    CloudEvent, ContentId, Drift, EventData, EventKind, FieldChange, GitId, LastRun, LinkChanged,
+    LinkState, LinkStep, ObjectFault, ReportGap, RevisionFetched, StatusDocument,
 };
 use serde_json::Value;
 
@@ -127,6 +127,7 @@ fn describe(kind: EventKind) -> Described {
         | EventKind::ReportGap
         | EventKind::State => of_agent(kind),
         EventKind::DriftHealed | EventKind::DriftSeen => of_drift(kind),
+        EventKind::AppPinned | EventKind::AppReleased => of_rollback(kind),
         _ => of_app(kind),
     }
 }
@@ -285,6 +286,40 @@ fn of_app(kind: EventKind) -> Described {
             when: "A revision is applied; probation begins.",
             fields: with(COUNTS),
             example: EventData::AppApplied(applied()),
+        },
+    }
+}
+
+fn of_rollback(kind: EventKind) -> Described {
+    match kind {
+        EventKind::AppPinned => Described {
+            when: "A person rolled the app back to an earlier good revision (`leeward rollback`). It goes through \
+                   preflight and probation like any other, whose reports follow, and stays until the app is released.",
+            fields: with([
+                ("from", "the commit that was left, or null"),
+                ("until", "when it ends by itself; null: when it is released"),
+                ("reason", "one line"),
+            ]),
+            example: EventData::AppPinned(AppPinned {
+                commit: commit(1),
+                content: content(),
+                from: Some(commit(2)),
+                until: Some("2026-03-01T14:00:00Z".parse().unwrap()),
+                reason: "rolled back by hand from 22222222".to_owned(),
+            }),
+        },
+        _ => Described {
+            when: "A rollback by hand has ended: the app follows Git again. `commit` and `content` are those that it \
+                   was rolled back to.",
+            fields: with([(
+                "reason",
+                "`released by hand`, `its time is over`, `it failed this time`, or the commit that ended it",
+            )]),
+            example: EventData::AppReleased(AppReleased {
+                commit: commit(1),
+                content: content(),
+                reason: "released by hand".to_owned(),
+            }),
         },
     }
 }

@@ -34,6 +34,18 @@ pub enum Request {
     Retry {
         app: AppName,
     },
+    /// Take an app back to an earlier good revision, and keep it there.
+    Rollback {
+        app: AppName,
+        /// The beginning of a commit; `None`: the good revision before the present one.
+        revision: Option<String>,
+        /// For how long; `None`: until it is released, or Git changes the app.
+        seconds: Option<u64>,
+    },
+    /// End a rollback that a person asked for.
+    Release {
+        app: AppName,
+    },
     /// Compare the cluster with the revision that an app should be at.
     Diff {
         app: Option<AppName>,
@@ -117,7 +129,7 @@ mod tests {
         r#"{"response":"diff","objects":[{"app":"shop","object":"ConfigMap shop/c","missing":false,"surplus":false,"fields":[{"path":"/data/k","old":"\"v\"","new":null,"manager":"kubectl-edit"}]}]}"#,
     ];
 
-    const REQUESTS: [&str; 8] = [
+    const REQUESTS: [&str; 11] = [
         r#"{"request":"status"}"#,
         r#"{"request":"history","app":null}"#,
         r#"{"request":"sync"}"#,
@@ -126,6 +138,9 @@ mod tests {
         r#"{"request":"approve","app":"shop"}"#,
         r#"{"request":"diff","app":null}"#,
         r#"{"request":"diff","app":"shop"}"#,
+        r#"{"request":"rollback","app":"shop","revision":"0123abcd","seconds":7200}"#,
+        r#"{"request":"rollback","app":"shop","revision":null,"seconds":null}"#,
+        r#"{"request":"release","app":"shop"}"#,
     ];
 
     #[test]

@@ -40,4 +40,13 @@ pub struct RevisionRecord {
     pub verdict: RevisionVerdict,
     pub reason: String,
     pub at: Timestamp,
+    /// Bytes that crossed the link, there and back, until the commit was whole in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Who wrote the commit, while its object is in the store. Never stored, as is the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The first line of the commit's message, while its object is in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }

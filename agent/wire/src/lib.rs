@@ -24,8 +24,8 @@ mod report;
 mod status;
 
 pub use event::{
-    AgentStarted, AppApplied, AppHeld, AppJudged, AppRolledBack, Drift, EventData, EventKind,
-    LastRun, LinkChanged, ReportGap, RevisionFetched,
+    AgentStarted, AppApplied, AppHeld, AppJudged, AppPinned, AppReleased, AppRolledBack, Drift,
+    EventData, EventKind, LastRun, LinkChanged, ReportGap, RevisionFetched,
 };
 pub use history::{RevisionRecord, RevisionVerdict};
 pub use id::{AppName, ContentId, GitId, ParseIdError};
@@ -34,6 +34,6 @@ pub use object::{FieldChange, ObjectFault};
 pub use report::{BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, CloudEvent, ContentError};
 pub use status::{
     AgentStatus, AppStatus, BadRevision, Blocker, CandidateRevision, DriftStatus, GoodRevision,
-    HealthName, HeldStatus, LinkStatus, OutboxStatus, PhaseName, SourceStatus, StatusDocument,
-    StoreStatus,
+    HealthName, HeldStatus, LinkStatus, OutboxStatus, PhaseName, PinnedStatus, SourceStatus,
+    StatusDocument, StoreStatus,
 };

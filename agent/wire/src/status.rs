@@ -130,6 +130,21 @@ pub struct AppStatus {
     /// Objects that the cluster does not let be what the wanted revision says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<ObjectFault>,
+    /// A person rolled the app back, and it stays there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<PinnedStatus>,
+}
+
+/// The revision that a person rolled an app back to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PinnedStatus {
+    pub commit: GitId,
+    pub content: ContentId,
+    pub since: Timestamp,
+    /// When it ends by itself; else it is released by a person, or by Git changing the app.
+    pub until: Option<Timestamp>,
+    /// The commit that Git wants meanwhile.
+    pub wanted: Option<GitId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

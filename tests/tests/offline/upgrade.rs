@@ -8,7 +8,10 @@ use std::{
 
 use leeward_core::model::LinkState;
 use leeward_tests::{
-    scenario::{SOON, Scenario},
+    scenario::{
+        SOON, Scenario,
+        objects::{config_map, documents},
+    },
     weather::{Link, say},
 };
 use serde_json::{Value, json};
@@ -146,9 +149,23 @@ async fn is_taken_over(scenario: &mut Scenario, link: &Link, store: &Path) {
     assert!(asked.len() == 2 && asked[0].starts_with("GET"), "{name}: {asked:?}");
     say(&format!("the store of {name}, {} bytes, was taken over", small.len()));
 
+    rolls_back_to_what_the_store_knew(scenario, &commit).await;
     scenario.agent.stop(SOON).await.unwrap();
     for object in objects() {
         scenario.remove(&object).await.unwrap();
         scenario.wait_gone(&object).await.unwrap();
     }
+}
+
+/// The good revision of the older agent is one to go back to, once there is a newer one.
+async fn rolls_back_to_what_the_store_knew(scenario: &mut Scenario, commit: &str) {
+    let more = config_map(NAME, "more", "1");
+    let next = scenario.commit(&[("more.yaml", documents(std::slice::from_ref(&more)))]).unwrap();
+    scenario.tell(&["sync"]).await.unwrap();
+    scenario.good_at(&next).await.unwrap();
+    scenario.tell(&["rollback", NAME]).await.unwrap();
+    let status = scenario.good_at(commit).await.unwrap();
+    let pinned = status.apps[0].pinned.as_ref().map(|pinned| pinned.commit.to_string());
+    assert_eq!(pinned.as_deref(), Some(commit));
+    scenario.wait_gone(&more).await.unwrap();
 }

@@ -13,6 +13,7 @@ mod given;
 mod guard;
 mod judges;
 mod outside;
+mod pinned;
 mod rollback;
 mod roots;
 mod sealed;

@@ -180,7 +180,7 @@ fn agent(
                 reconciler.run().await;
             }
         };
-        futures::future::join(run, poll).await;
+        Box::pin(futures::future::join(run, poll)).await;
     })
 }
 

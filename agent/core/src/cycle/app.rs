@@ -46,6 +46,8 @@ pub struct App {
     pub told: Option<(ContentId, HoldReason)>,
     /// Since when all that is not well waits for something outside of Git, in probation.
     pub stands_still: Option<Uptime>,
+    /// When the pin ends by itself.
+    pub pin_until: Option<Uptime>,
     pub health: AppHealth,
 }
 
@@ -58,6 +60,7 @@ impl App {
             let left = Duration::try_from(left).unwrap_or_default().min(pause.length);
             now.uptime + left
         });
+        let pin_until = record.pin.as_ref().and_then(|pin| pin.left(now));
         let deadline = Some(now.uptime + record.spec.timeout);
         Self {
             record,
@@ -72,6 +75,7 @@ impl App {
             holds: 0,
             told: None,
             stands_still: None,
+            pin_until,
             health: AppHealth::default(),
         }
     }

@@ -7,6 +7,8 @@
 mod app;
 mod apply;
 mod heal;
+mod kept;
+mod pin;
 mod poll;
 mod record;
 mod step;
@@ -28,6 +30,8 @@ pub use apply::{
     gate,
 };
 pub use heal::{Departure, Drift, Drifted, Remedy, departure, judge, record_heal, remedy};
+pub use kept::{NoSuchRevision, roll_back_to};
+pub use pin::{KeptEvent, Pin};
 pub use poll::{PollPlan, next_poll};
 pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord, Stuck};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::pin::Pin;
 use crate::{
     gate::Hold,
     model::{AppSpec, ContentId, Digest, GitId, ObjectFault, ObjectKey, Revision},
@@ -54,6 +55,12 @@ pub struct AppRecord {
     /// Objects that the cluster does not let be what the wanted revision says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<Stuck>,
+    /// Good revisions to roll back to, the present one among them; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<GoodRecord>,
+    /// The revision that a person rolled the app back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
 }
 
 /// An object that could not be made what a revision says.
@@ -90,6 +97,8 @@ impl AppRecord {
             healed: 0,
             left_alone: Vec::new(),
             stuck: Vec::new(),
+            kept: Vec::new(),
+            pin: None,
         }
     }
 
@@ -225,6 +234,9 @@ pub struct SourceRecord {
     pub tree: GitId,
     pub reference: String,
     pub fetched_at: Timestamp,
+    /// Bytes that crossed the link for the newest commits, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<(GitId, u64)>,
     /// Folders elsewhere in the repository that the path refers to; `None`: it has no such folder.
     #[serde(default)]
     pub others: BTreeMap<String, Option<GitId>>,

@@ -8,7 +8,9 @@ use leeward_wire::{
 
 use super::{
     app::{App, AppHealth, Now},
-    record::{BadRecord, GoodRecord, MAX_BAD, Pause, Phase, Stuck},
+    kept,
+    pin::{self, KeptEvent},
+    record::{BadRecord, MAX_BAD, Pause, Phase, Stuck},
 };
 use crate::{
     gate::{Hold, HoldReason},
@@ -29,7 +31,6 @@ const MAX_FAULTS: usize = 20;
 
 /// What happened to an app.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one event exists at a time")]
 pub enum AppEvent {
     /// The source holds this revision of the app, whole, in the store.
     Offered {
@@ -93,6 +94,8 @@ pub enum AppEvent {
         reason: String,
     },
     Resumed,
+    /// About good revisions that can be rolled back to.
+    Kept(KeptEvent),
     /// Time went by.
     Tick,
 }
@@ -223,12 +226,16 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             // The pause did not count against the revision.
             app.deadline = Some(now.uptime + app.record.spec.timeout);
         }
+        AppEvent::Kept(event) => pin::apply(&mut app, event, now, &mut effects),
         AppEvent::Tick => tick(&mut app, now, &mut effects),
     }
     (app, effects)
 }
 
-fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effect>) {
+pub(super) fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mut Vec<Effect>) {
+    if pin::outlasts(app, &revision, now, effects) {
+        return;
+    }
     app.record.newest = Some(revision.clone());
     if let Phase::Preflight { target }
     | Phase::Held { target, .. }
@@ -322,7 +329,9 @@ fn retried(app: &mut App, now: &Now) {
     app.record.bad.retain(|one| one.revision.content != newest.content);
     let was_bad = app.record.bad.len() < bad;
     // A way back ends first, and the newest revision comes after it by itself.
-    if was_bad && matches!(app.record.phase, Phase::Good | Phase::Failed { .. }) {
+    let is_at_rest = matches!(app.record.phase, Phase::Good | Phase::Failed { .. });
+    // While the app is rolled back by hand, the release leads to it.
+    if was_bad && is_at_rest && app.record.pin.is_none() {
         enter(app, Phase::Preflight { target: newest }, now);
     }
 }
@@ -383,7 +392,7 @@ fn went_back(
     app.record.stuck = stuck;
     app.record.at = Some(good.revision.clone());
     enter(app, Phase::Good, now);
-    if let Some(newest) = app.record.newest.clone()
+    if let Some(newest) = app.record.newest.clone().filter(|_| app.record.pin.is_none())
         && newest.content != good.revision.content
         && !app.record.is_bad(&newest.content)
     {
@@ -426,6 +435,7 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
     if app.pause_until.is_some() {
         return;
     }
+    pin::expire(app, now, effects);
     let late = app.deadline.is_some_and(|deadline| deadline <= now.uptime);
     match app.record.phase.clone() {
         Phase::Probation { target } => match app.healthy_since {
@@ -437,7 +447,7 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
                 app.record.at = Some(target.clone());
                 app.record.approved = None;
                 app.record.approved_set = None;
-                app.record.good = Some(GoodRecord { revision: target, since: now.wall });
+                kept::promote(&mut app.record, target, now.wall);
                 enter(app, Phase::Good, now);
             }
             None if late && app.stands_still.is_none() => {
@@ -473,11 +483,12 @@ fn condemn(
     app.record.bad.push(BadRecord { revision: target.clone(), reason, faults, at: now.wall });
     let surplus = app.record.bad.len().saturating_sub(MAX_BAD);
     app.record.bad.drain(..surplus);
-    // What was good once and failed now is not good any more.
-    if app.record.good.as_ref().is_some_and(|good| good.revision.content == target.content) {
-        app.record.good = None;
-    }
+    kept::forget(&mut app.record, &target.content);
+    let follows = pin::has_failed(app, &target, now, effects);
     settle(app, target, now);
+    if follows {
+        pin::follow(app, now, effects);
+    }
 }
 
 /// Leaves a revision that will not be: back to the last good one, in the
@@ -491,7 +502,7 @@ fn settle(app: &mut App, left: Revision, now: &Now) {
     enter(app, phase, now);
 }
 
-fn enter(app: &mut App, phase: Phase, now: &Now) {
+pub(super) fn enter(app: &mut App, phase: Phase, now: &Now) {
     app.record.phase = phase;
     app.entered = now.uptime;
     app.deadline = Some(now.uptime + app.record.spec.timeout);
@@ -519,11 +530,11 @@ fn judged(revision: &Revision, reason: String, objects: Vec<ObjectFault>) -> App
     AppJudged { commit: revision.commit, content: revision.content.clone(), reason, objects }
 }
 
-fn report(app: &App, data: &EventData) -> Effect {
+pub(super) fn report(app: &App, data: &EventData) -> Effect {
     Effect::Report(Event::new(Some(&app.record.spec.name), data))
 }
 
-fn history(
+pub(super) fn history(
     app: &App,
     revision: &Revision,
     verdict: RevisionVerdict,
@@ -538,6 +549,9 @@ fn history(
         verdict,
         reason: reason.to_owned(),
         at: now.wall,
+        bytes: None,
+        author: None,
+        subject: None,
     })
 }
 
@@ -558,5 +572,5 @@ pub fn due(app: &App, now: &Now) -> Option<Uptime> {
     let deadline = app.deadline.filter(|_| counts && app.stands_still.is_none());
     let release = app.release_at.filter(|at| now.uptime < *at);
     let retry = app.not_before.filter(|not_before| now.uptime < *not_before);
-    [soaked.or(deadline), retry, release].into_iter().flatten().min()
+    [soaked.or(deadline), retry, release, app.pin_until].into_iter().flatten().min()
 }

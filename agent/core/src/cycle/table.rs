@@ -4,13 +4,16 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use super::{
-    App, AppEvent, AppHealth, AppRecord, GoodRecord, Hold, HoldReason, Now, Phase, step, tests,
+    App, AppEvent, AppHealth, AppRecord, GoodRecord, Hold, HoldReason, KeptEvent, Now, Phase, step,
+    tests,
 };
 use crate::model::{HealthName, Uptime};
 
 /// The revision that was good before, and the one on its way in.
 const GOOD: u8 = 1;
 const TARGET: u8 = 2;
+/// A revision that was good before the good one.
+const EARLIER: u8 = 9;
 
 fn hold(reason: HoldReason) -> Hold {
     Hold { reason, detail: "waits".to_owned(), set: None }
@@ -34,6 +37,7 @@ fn events() -> Vec<(&'static str, AppEvent)> {
     let health =
         |name, failed| AppEvent::Observed(AppHealth { name, failed, ..AppHealth::default() });
     let failed = || ("no".to_owned(), Vec::new());
+    let rolled_back = KeptEvent::Pinned { revision: tests::revision(EARLIER), length: None };
     vec![
         ("a newer revision is offered", tests::offer(3)),
         ("the good one is offered again", tests::offer(GOOD)),
@@ -51,6 +55,7 @@ fn events() -> Vec<(&'static str, AppEvent)> {
         ("an obstacle", AppEvent::Obstacle { message: "no answer".to_owned() }),
         ("healthy", health(HealthName::Healthy, false)),
         ("an object failed", health(HealthName::Degraded, true)),
+        ("a person rolls it back", AppEvent::Kept(rolled_back)),
         ("time is up", AppEvent::Tick),
     ]
 }

@@ -200,6 +200,12 @@ fn any_event() -> impl Strategy<Value = AppEvent> {
         1 => Just(health(HealthName::Progressing, false)),
         1 => Just(AppEvent::Paused { length: Duration::from_secs(90), reason: String::new() }),
         1 => Just(AppEvent::Resumed),
+        2 => (1_u8..5, proptest::option::of(1_u64..200)).prop_map(|(content, seconds)| {
+            let length = seconds.map(Duration::from_secs);
+            AppEvent::Kept(KeptEvent::Pinned { revision: revision(content), length })
+        }),
+        1 => Just(AppEvent::Kept(KeptEvent::Released { reason: String::new() })),
+        1 => Just(AppEvent::Kept(KeptEvent::GaveUpOldest)),
         6 => Just(AppEvent::Tick),
     ]
 }

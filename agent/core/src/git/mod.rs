@@ -4,6 +4,7 @@
 //! feeds it from the link and keeps what comes out. Nothing here reads a
 //! socket, a file or a clock. Sources: gitformat-pack(5), gitprotocol-v2(5).
 
+mod authorship;
 mod capabilities;
 mod decide;
 mod delta;
@@ -21,6 +22,7 @@ mod tree;
 
 use std::fmt;
 
+pub use authorship::{Authorship, authorship};
 pub use capabilities::{Capabilities, CapabilitiesError, Filters, Remembered, parse_capabilities};
 pub use decide::{
     Ask, Base, Effort, End, GiveUp, Lesson, Purpose, Situation, Stop, Surplus, is_enough, learn,

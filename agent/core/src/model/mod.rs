@@ -25,8 +25,8 @@ pub use id::{Digest, Reach, Revision};
 pub use leeward_wire::{
     AgentStatus, AppName, AppStatus, BadRevision, Blocker, CandidateRevision, ContentId,
     DriftStatus, FieldChange, GitId, GoodRevision, HealthName, HeldStatus, LinkState, LinkStatus,
-    LinkStep, ObjectFault, OutboxStatus, ParseIdError, PhaseName, SourceStatus, StatusDocument,
-    StoreStatus,
+    LinkStep, ObjectFault, OutboxStatus, ParseIdError, PhaseName, PinnedStatus, SourceStatus,
+    StatusDocument, StoreStatus,
 };
 pub use link::{FetchFailure, Fetched, FetchedFolder};
 pub use managed::{owned_digest, was_handed_over};

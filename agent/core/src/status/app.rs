@@ -7,7 +7,7 @@ use crate::{
     cycle::{App, BadRecord, Hold, Phase, Stuck},
     model::{
         AppStatus, BadRevision, CandidateRevision, DriftStatus, GoodRevision, HeldStatus,
-        ObjectFault, PhaseName, Uptime,
+        ObjectFault, PhaseName, PinnedStatus, Uptime,
     },
 };
 
@@ -61,6 +61,13 @@ pub(super) fn app_status(facts: &AppFacts<'_>, now: Uptime) -> AppStatus {
         message: message(facts),
         drift: DriftStatus { healed: record.healed, open: facts.open },
         stuck: record.stuck.iter().map(Stuck::fault).collect(),
+        pinned: record.pin.as_ref().map(|pin| PinnedStatus {
+            commit: pin.revision.commit,
+            content: pin.revision.content.clone(),
+            since: pin.since,
+            until: pin.until,
+            wanted: record.newest.as_ref().map(|newest| newest.commit),
+        }),
     }
 }
 

@@ -152,6 +152,7 @@ fn nothing_blocks_when_all_is_well() {
 fn what_nothing_goes_on_without_comes_before_the_apps_and_the_link_after_them() {
     let agent = Agent {
         source: Some(SourceRecord {
+            costs: Vec::new(),
             commit: revision(1).commit,
             tree: revision(1).tree,
             reference: "refs/heads/main".to_owned(),

@@ -25,6 +25,7 @@ pub(super) fn why_app(facts: &AppFacts<'_>, now: Uptime, wall: Timestamp) -> Vec
     blockers.extend(stuck(app));
     blockers.extend(held(app));
     blockers.extend(pause(app, now));
+    blockers.extend(pin(app));
     blockers.extend(bad_revision(app));
     blockers.extend(fight(facts));
     blockers.extend(health(app));
@@ -108,6 +109,19 @@ fn pause(app: &App, now: Uptime) -> Option<Blocker> {
     let pause = app.record.pause.as_ref().filter(|_| app.is_paused(now))?;
     let hint = format!("`leeward resume {}` ends the pause", app.record.spec.name);
     Some(Blocker { next_try: Some(pause.until), ..blocker(app, "pause", &pause.reason, hint) })
+}
+
+fn pin(app: &App) -> Option<Blocker> {
+    let pin = app.record.pin.as_ref()?;
+    let wanted = app.record.newest.as_ref().map_or_else(String::new, |newest| {
+        format!("; what Git wants, {}, is not followed", newest.commit)
+    });
+    let evidence = format!("rolled back by hand to {}{wanted}", pin.revision.commit);
+    let hint = format!(
+        "`leeward rollback {} --release` follows Git again; a commit that changes the app does, too",
+        app.record.spec.name
+    );
+    Some(Blocker { next_try: pin.until, ..blocker(app, "pin", &evidence, hint) })
 }
 
 /// One blocker for each object at fault, or one for the revision as a whole.

@@ -102,7 +102,8 @@ fn why_in_json_is_a_list_that_is_empty_when_nothing_blocks() {
 fn history_is_a_table_newest_first() {
     let revisions = serde_json::from_value(json!([
         { "app": "shop", "commit": BAD, "tree": BAD, "content": "c3", "verdict": "bad",
-          "reason": "crash loop", "at": "2026-03-01T11:59:00Z" },
+          "reason": "crash loop", "at": "2026-03-01T11:59:00Z", "bytes": 4708,
+          "author": "Augusta Ada King, Countess of Lovelace", "subject": "Raise\u{1b}[2J the replicas" },
         { "app": "shop", "commit": COMMIT, "tree": COMMIT, "content": "c2", "verdict": "good",
           "reason": "", "at": "2026-02-28T12:00:00Z" },
     ]))
@@ -113,11 +114,57 @@ fn history_is_a_table_newest_first() {
     assert_snapshot!(said.all(), @"
     exit 0
     --- stdout
-    WHEN       APP   COMMIT    VERDICT  REASON
-    1 min ago  shop  fedcba98  bad      crash loop
-    1 day ago  shop  01234567  good     -
+    WHEN (UTC)        COMMIT    VERDICT  BYTES    AUTHOR
+    2026-03-01 11:59  fedcba98  bad      4.6 KiB  Augusta Ada King, C…
+      Raise [2J the replicas
+      reason: crash loop
+    2026-02-28 12:00  01234567  good     -        -
     --- stderr
     ");
+}
+
+#[test]
+fn rollback_asks_for_a_commit_and_a_length_or_for_the_end() {
+    let asked = |arguments: &[&str]| Device::new().say_to(vec![done("goes back")], arguments).1;
+    let rollback = |revision: Option<&str>, seconds| Request::Rollback {
+        app: "shop".to_owned(),
+        revision: revision.map(str::to_owned),
+        seconds,
+    };
+    assert_eq!(asked(&["rollback", "shop"]), [rollback(None, None)]);
+    let arguments = ["rollback", "shop", "01AB", "--for", "2h"];
+    assert_eq!(asked(&arguments), [rollback(Some("01ab"), Some(7200))]);
+    let release = Request::Release { app: "shop".to_owned() };
+    assert_eq!(asked(&["rollback", "shop", "--release"]), [release]);
+    for wrong in [
+        vec!["rollback"],
+        vec!["rollback", "shop", "main"],
+        vec!["rollback", "shop", ""],
+        vec!["rollback", "shop", "--for", "0s"],
+        vec!["rollback", "shop", "01", "--release"],
+    ] {
+        assert_eq!(Device::new().say(&wrong).code, 64, "{wrong:?}");
+    }
+}
+
+#[test]
+fn an_app_that_is_rolled_back_by_hand_is_named_by_status_and_sync() {
+    let mut after = document();
+    after.apps.truncate(1);
+    after.link.next_try = None;
+    after.apps[0].pinned = serde_json::from_value(json!({ "commit": COMMIT, "content": "c1",
+        "since": "2026-03-01T11:00:00Z", "until": "2026-03-01T14:00:00Z", "wanted": BAD }))
+    .unwrap();
+    let (said, _) = Device::new().say_to(vec![status(after.clone())], &["status"]);
+    assert!(
+        said.stdout.contains("rolled back by hand to 01234567, ends in 2 h"),
+        "{}",
+        said.stdout
+    );
+    let answers = vec![status(document()), done("polling"), status(after)];
+    let (said, _) = Device::new().say_to(answers, &["sync", "--wait"]);
+    let line = "db: good, healthy; rolled back by hand, Git is not followed\n";
+    assert_eq!((said.code, said.stdout.as_str()), (1, line));
 }
 
 fn differences() -> Response {

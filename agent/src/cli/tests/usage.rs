@@ -91,6 +91,7 @@ fn help_and_version_go_to_stdout_and_exit_with_0() {
       resume       Ends a pause
       approve      Lets a plan that is held for approval go ahead, once
       retry        Tries the newest revision of an app again, though it was bad, or waits
+      rollback     Takes an app back to an earlier good revision, and keeps it there; needs no link
       render       Prints the manifests of a folder; needs no configuration, daemon or cluster
       check        Tries each step from the configuration to the permissions in the cluster
       version      Prints the version
@@ -141,7 +142,7 @@ fn a_manual_page_is_written_for_each_verb() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort_unstable();
-    assert_eq!((said.code, pages.len()), (0, 16));
+    assert_eq!((said.code, pages.len()), (0, 17));
     assert!(
         pages.contains(&"leeward-status.1".to_owned()) && pages.contains(&"leeward.1".to_owned())
     );

@@ -35,6 +35,7 @@ use self::{
     survey::Surveyed,
     verdicts::Verdicts,
 };
+use super::garbage::Collection;
 
 /// An errand that is back.
 #[derive(Debug)]
@@ -48,7 +49,9 @@ pub(super) enum Back {
     Surveyed(Box<Surveyed>),
     /// Which cluster this is.
     Identified(String),
-    /// A question was answered, or garbage collected: nothing is left to do.
+    /// What the store needs no more was thrown away.
+    Collected(Collection),
+    /// A question was answered: nothing is left to do.
     Done,
 }
 

@@ -3,6 +3,7 @@
 use leeward_core::git::Objects as _;
 
 use super::*;
+use crate::store::Batch;
 
 /// A tree of one blob and maybe a folder, as Git encodes it.
 fn tree(file: &Object, folder: Option<&Object>) -> Object {
@@ -33,10 +34,29 @@ fn objects_reached_from_a_commit_or_a_tree_are_kept() {
     store.write(&kept.map(Clone::clone)).unwrap();
     store.write(&[stale.clone(), blob("stale")]).unwrap();
 
-    let collected = store.collect(&[root.id, other.id, id(404)]).unwrap();
+    let collected = store.collect(&[root.id, other.id, id(404)], &[]).unwrap();
     assert_eq!((collected.kept, collected.removed), (7, 2));
     assert!(kept.iter().all(|object| store.contains(object.id).unwrap()));
     assert!(!store.contains(stale.id).unwrap());
+}
+
+#[test]
+fn history_names_author_and_subject_while_the_commit_is_kept_without_its_tree() {
+    let store = memory();
+    let outer = tree(&blob("one"), None);
+    let root = commit(&outer);
+    store.write(&[root.clone(), outer.clone(), blob("one")]).unwrap();
+    let line = RevisionRecord { commit: root.id, ..revision("shop", 1) };
+    store.commit(Batch { revisions: vec![line], ..Batch::default() }).unwrap();
+    let by = || {
+        let line = store.history(Some("shop"), 10).unwrap().remove(0);
+        (line.author, line.subject)
+    };
+    store.collect(&[], &[root.id]).unwrap();
+    assert!(!store.contains(outer.id).unwrap());
+    assert_eq!(by(), (Some("a".to_owned()), Some("x".to_owned())));
+    store.collect(&[], &[]).unwrap();
+    assert_eq!(by(), (None, None));
 }
 
 #[test]
@@ -45,7 +65,7 @@ fn a_collection_that_finds_nothing_writes_nothing() {
     let root = tree(&blob("one"), None);
     store.write(&[root.clone(), blob("one")]).unwrap();
     let before = store.written_bytes();
-    store.collect(&[root.id]).unwrap();
+    store.collect(&[root.id], &[]).unwrap();
     assert_eq!(store.written_bytes(), before);
 }
 
@@ -63,7 +83,7 @@ fn thousands_of_objects_are_collected_in_steps_and_the_file_shrinks() {
     let kept = blob("kept");
     store.write(std::slice::from_ref(&kept)).unwrap();
     let before = store.size().bytes;
-    let collected = store.collect(&[kept.id]).unwrap();
+    let collected = store.collect(&[kept.id], &[]).unwrap();
     assert_eq!((collected.kept, collected.removed, collected.compacted), (1, 5000, true));
     assert!(store.size().bytes < before / 10, "{} of {before}", store.size().bytes);
     assert!(store.contains(kept.id).unwrap());
@@ -86,7 +106,7 @@ fn a_full_budget_refuses_objects_but_not_records() {
         let events = vec![event(EventKind::AppGood, &number.to_string())];
         store.commit(crate::store::Batch { events, ..Default::default() }).unwrap();
     }
-    store.collect(&[]).unwrap();
+    store.collect(&[], &[]).unwrap();
     store.write(&[object(ObjectType::Blob, &noise())]).unwrap();
 }
 
@@ -106,7 +126,7 @@ fn objects_that_find_no_room_have_the_garbage_taken_out() {
         Err(crate::store::StoreError::Full { .. })
     ));
     assert!(store.wants_room() && store.collection_is_due().unwrap());
-    store.collect(&[]).unwrap();
+    store.collect(&[], &[]).unwrap();
     store.write(&[fresh]).unwrap();
     assert!(!store.wants_room());
 }

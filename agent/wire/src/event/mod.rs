@@ -1,5 +1,6 @@
 //! The data of each report.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ pub enum EventKind {
     AppFailed,
     AppRolledBack,
     AppHeld,
+    AppPinned,
+    AppReleased,
     DriftHealed,
     DriftSeen,
     LinkChanged,
@@ -30,7 +33,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AgentStarted,
         Self::RevisionFetched,
         Self::AppApplied,
@@ -38,6 +41,8 @@ impl EventKind {
         Self::AppFailed,
         Self::AppRolledBack,
         Self::AppHeld,
+        Self::AppPinned,
+        Self::AppReleased,
         Self::DriftHealed,
         Self::DriftSeen,
         Self::LinkChanged,
@@ -55,6 +60,8 @@ impl EventKind {
             Self::AppFailed => "dev.leeward.app.failed.v1",
             Self::AppRolledBack => "dev.leeward.app.rolledback.v1",
             Self::AppHeld => "dev.leeward.app.held.v1",
+            Self::AppPinned => "dev.leeward.app.pinned.v1",
+            Self::AppReleased => "dev.leeward.app.released.v1",
             Self::DriftHealed => "dev.leeward.drift.healed.v1",
             Self::DriftSeen => "dev.leeward.drift.seen.v1",
             Self::LinkChanged => "dev.leeward.link.changed.v1",
@@ -82,6 +89,8 @@ pub enum EventData {
     AppFailed(AppJudged),
     AppRolledBack(AppRolledBack),
     AppHeld(AppHeld),
+    AppPinned(AppPinned),
+    AppReleased(AppReleased),
     DriftHealed(Drift),
     DriftSeen(Drift),
     LinkChanged(LinkChanged),
@@ -99,6 +108,8 @@ impl EventData {
             Self::AppFailed(_) => EventKind::AppFailed,
             Self::AppRolledBack(_) => EventKind::AppRolledBack,
             Self::AppHeld(_) => EventKind::AppHeld,
+            Self::AppPinned(_) => EventKind::AppPinned,
+            Self::AppReleased(_) => EventKind::AppReleased,
             Self::DriftHealed(_) => EventKind::DriftHealed,
             Self::DriftSeen(_) => EventKind::DriftSeen,
             Self::LinkChanged(_) => EventKind::LinkChanged,
@@ -116,6 +127,8 @@ impl EventData {
             Self::AppGood(data) | Self::AppFailed(data) => serde_json::to_value(data),
             Self::AppRolledBack(data) => serde_json::to_value(data),
             Self::AppHeld(data) => serde_json::to_value(data),
+            Self::AppPinned(data) => serde_json::to_value(data),
+            Self::AppReleased(data) => serde_json::to_value(data),
             Self::DriftHealed(data) | Self::DriftSeen(data) => serde_json::to_value(data),
             Self::LinkChanged(data) => serde_json::to_value(data),
             Self::ReportGap(data) => serde_json::to_value(data),
@@ -136,6 +149,8 @@ impl EventData {
             EventKind::AppFailed => Self::AppFailed(Deserialize::deserialize(data)?),
             EventKind::AppRolledBack => Self::AppRolledBack(Deserialize::deserialize(data)?),
             EventKind::AppHeld => Self::AppHeld(Deserialize::deserialize(data)?),
+            EventKind::AppPinned => Self::AppPinned(Deserialize::deserialize(data)?),
+            EventKind::AppReleased => Self::AppReleased(Deserialize::deserialize(data)?),
             EventKind::DriftHealed => Self::DriftHealed(Deserialize::deserialize(data)?),
             EventKind::DriftSeen => Self::DriftSeen(Deserialize::deserialize(data)?),
             EventKind::LinkChanged => Self::LinkChanged(Deserialize::deserialize(data)?),
@@ -222,6 +237,29 @@ pub struct AppHeld {
     /// Always empty; `detail` names what matters.
     #[serde(default)]
     pub objects: Vec<ObjectFault>,
+}
+
+/// A person rolled the app back to an earlier good revision, where it stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppPinned {
+    pub commit: GitId,
+    pub content: ContentId,
+    /// The commit that was left.
+    pub from: Option<GitId>,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// One line for people.
+    pub reason: String,
+}
+
+/// The app follows Git again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppReleased {
+    /// What it had been rolled back to, as the content.
+    pub commit: GitId,
+    pub content: ContentId,
+    /// What ended it.
+    pub reason: String,
 }
 
 /// An owned object differs from what was applied.

@@ -38,6 +38,13 @@ fn old() -> Vec<(EventKind, String)> {
                 r#"{{{revision},"detail":"5 of 10 objects would go","objects":[],"reason":"prune_guard"}}"#
             ),
         ),
+        (
+            EventKind::AppPinned,
+            format!(
+                r#"{{{revision},"from":"{COMMIT}","reason":"rolled back by hand","until":"2026-03-01T14:00:00Z"}}"#
+            ),
+        ),
+        (EventKind::AppReleased, format!(r#"{{{revision},"reason":"released by hand"}}"#)),
         (EventKind::DriftHealed, drift.clone()),
         (EventKind::DriftSeen, drift),
         (
