@@ -5,8 +5,10 @@
 //! be done next. Nothing here reads a clock or starts any work.
 
 mod app;
+mod applied;
 mod apply;
 mod heal;
+mod held;
 mod kept;
 mod pin;
 mod poll;

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use leeward_wire::{
-    AppApplied, AppHeld, AppJudged, AppRolledBack, RevisionRecord, RevisionVerdict,
-};
+use leeward_wire::{AppJudged, RevisionRecord, RevisionVerdict};
 
 use super::{
     app::{App, AppHealth, Now},
-    kept,
+    applied, held, kept,
     pin::{self, KeptEvent},
     record::{BadRecord, MAX_BAD, Pause, Phase, Stuck},
 };
@@ -22,12 +20,8 @@ use crate::{
 /// in seconds, so the longest wait is short; each try costs one request.
 const RETRY: Backoff = Backoff { min: Duration::from_millis(250), max: Duration::from_secs(10) };
 
-/// Between two tries of a candidate that waits for something outside of Git. Each
-/// try renders it and dry-runs what it changes.
-const HELD: Backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(300) };
-
 /// How many objects at fault a report names.
-const MAX_FAULTS: usize = 20;
+pub(super) const MAX_FAULTS: usize = 20;
 
 /// What happened to an app.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +139,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             match app.record.phase {
                 Phase::Preflight { .. } if overdue => {
                     let hold = Hold::of(HoldReason::Missing, detail);
-                    held(&mut app, hold, now, &mut effects);
+                    held::held(&mut app, hold, now, &mut effects);
                 }
                 Phase::Preflight { .. } => obstacle(&mut app, detail, now),
                 _ => {}
@@ -159,7 +153,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
                 enter(&mut app, Phase::Applying { target }, now);
             }
         }
-        AppEvent::Held(hold) => held(&mut app, hold, now, &mut effects),
+        AppEvent::Held(hold) => held::held(&mut app, hold, now, &mut effects),
         AppEvent::Released => {
             if let Phase::Held { target, .. } = app.record.phase.clone() {
                 enter(&mut app, Phase::Preflight { target }, now);
@@ -179,10 +173,10 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             clear_obstacle(&mut app);
         }
         AppEvent::ApplyDone { counts, stuck } => {
-            apply_done(&mut app, counts, stuck, now, &mut effects);
+            applied::apply_done(&mut app, counts, stuck, now, &mut effects);
         }
         AppEvent::WentBack { counts, stuck } => {
-            went_back(&mut app, counts, stuck, now, &mut effects);
+            applied::went_back(&mut app, counts, stuck, now, &mut effects);
         }
         AppEvent::Stuck(stuck) => app.record.stuck = stuck,
         AppEvent::ApplyFailed { reason, faults } => match app.record.phase.clone() {
@@ -200,7 +194,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
         },
         AppEvent::Obstacle { message } => obstacle(&mut app, message, now),
         AppEvent::Nudged => (app.not_before, app.release_at) = (None, None),
-        AppEvent::Retried => retried(&mut app, now),
+        AppEvent::Retried => held::retried(&mut app, now),
         AppEvent::Observed(health) => {
             observed(&mut app, health, now, &mut effects);
             tick(&mut app, now, &mut effects);
@@ -289,115 +283,6 @@ pub(super) fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mu
         app.record.approved_set = None;
     }
     enter(app, Phase::Preflight { target: revision }, now);
-}
-
-fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effect>) {
-    let (target, before) = match app.record.phase.clone() {
-        Phase::Preflight { target } => (target, None),
-        Phase::Held { target, hold } => (target, Some(hold)),
-        _ => return,
-    };
-    if before.as_ref() == Some(&hold) {
-        return;
-    }
-    let told = Some((target.content.clone(), hold.reason));
-    if app.told != told && before.is_none_or(|before| before.reason != hold.reason) {
-        let data = EventData::AppHeld(AppHeld {
-            commit: target.commit,
-            content: target.content.clone(),
-            reason: hold.reason.name().to_owned(),
-            detail: hold.detail.clone(),
-            objects: Vec::new(),
-        });
-        effects.push(report(app, &data));
-        effects.push(history(app, &target, RevisionVerdict::Held, &hold.detail, now));
-    }
-    app.told = told;
-    let is_tried_again = hold.reason.is_tried_again();
-    enter(app, Phase::Held { target, hold }, now);
-    if is_tried_again {
-        app.holds = app.holds.saturating_add(1);
-        app.release_at = Some(now.uptime + HELD.delay(app.holds, now.jitter));
-    }
-}
-
-/// Forgets that the newest revision was bad, and tries it again.
-fn retried(app: &mut App, now: &Now) {
-    (app.not_before, app.release_at) = (None, None);
-    let Some(newest) = app.record.newest.clone() else { return };
-    let bad = app.record.bad.len();
-    app.record.bad.retain(|one| one.revision.content != newest.content);
-    let was_bad = app.record.bad.len() < bad;
-    // A way back ends first, and the newest revision comes after it by itself.
-    let is_at_rest = matches!(app.record.phase, Phase::Good | Phase::Failed { .. });
-    // While the app is rolled back by hand, the release leads to it.
-    if was_bad && is_at_rest && app.record.pin.is_none() {
-        enter(app, Phase::Preflight { target: newest }, now);
-    }
-}
-
-fn applied(revision: &Revision, counts: ApplyCounts) -> AppApplied {
-    AppApplied {
-        commit: revision.commit,
-        content: revision.content.clone(),
-        created: counts.created,
-        changed: counts.changed,
-        pruned: counts.pruned,
-        unchanged: counts.unchanged,
-    }
-}
-
-fn apply_done(
-    app: &mut App,
-    counts: ApplyCounts,
-    stuck: Vec<Stuck>,
-    now: &Now,
-    effects: &mut Vec<Effect>,
-) {
-    let Phase::Applying { target } = app.record.phase.clone() else { return };
-    app.record.stuck = stuck;
-    effects.push(report(app, &EventData::AppApplied(applied(&target, counts))));
-    enter(app, Phase::Probation { target }, now);
-}
-
-/// Ends the way back. What could not go back is named, and the last good
-/// revision counts as running: its drift is healed, and what is stuck is tried
-/// again from time to time.
-fn went_back(
-    app: &mut App,
-    counts: ApplyCounts,
-    stuck: Vec<Stuck>,
-    now: &Now,
-    effects: &mut Vec<Effect>,
-) {
-    let Phase::RollingBack { bad } = app.record.phase.clone() else { return };
-    let Some(good) = app.record.good.clone() else { return };
-    let known = app.record.bad.iter().find(|record| record.revision.content == bad.content);
-    let reason = known.map_or_else(|| "superseded".to_owned(), |record| record.reason.clone());
-    let faults: Vec<ObjectFault> = stuck.iter().map(Stuck::fault).take(MAX_FAULTS).collect();
-    let data = EventData::AppRolledBack(AppRolledBack {
-        applied: applied(&good.revision, counts),
-        from: bad.commit,
-        reason: reason.clone(),
-        objects: faults,
-    });
-    effects.push(report(app, &data));
-    let told = match stuck.as_slice() {
-        [] => reason,
-        [first, ..] => {
-            format!("{reason}; {} could not go back: {}", stuck.len(), first.fault())
-        }
-    };
-    effects.push(history(app, &good.revision, RevisionVerdict::RolledBack, &told, now));
-    app.record.stuck = stuck;
-    app.record.at = Some(good.revision.clone());
-    enter(app, Phase::Good, now);
-    if let Some(newest) = app.record.newest.clone().filter(|_| app.record.pin.is_none())
-        && newest.content != good.revision.content
-        && !app.record.is_bad(&newest.content)
-    {
-        enter(app, Phase::Preflight { target: newest }, now);
-    }
 }
 
 fn observed(app: &mut App, health: AppHealth, now: &Now, effects: &mut Vec<Effect>) {
