@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::record::AppRecord;
 use crate::{
     gate::HoldReason,
-    model::{ContentId, HealthName, ObjectFault, Uptime},
+    model::{ContentId, Digest, HealthName, ObjectFault, Uptime},
 };
 
 /// Both faces of time, read once by the loop.
@@ -43,7 +43,7 @@ pub struct App {
     /// Times in a row that the candidate was held for the same kind of reason.
     pub holds: u32,
     /// The hold that was reported last: its next try is no news.
-    pub told: Option<(ContentId, HoldReason)>,
+    pub told: Option<(ContentId, HoldReason, Option<Digest>)>,
     /// Since when all that is not well waits for something outside of Git, in probation.
     pub stands_still: Option<Uptime>,
     /// When the pin ends by itself.

@@ -24,7 +24,7 @@ pub(super) fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effec
     if before.as_ref() == Some(&hold) {
         return;
     }
-    let told = Some((target.content.clone(), hold.reason));
+    let told = Some((target.content.clone(), hold.reason, hold.set));
     if app.told != told && before.is_none_or(|before| before.reason != hold.reason) {
         let data = EventData::AppHeld(AppHeld {
             commit: target.commit,

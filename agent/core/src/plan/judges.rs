@@ -11,7 +11,7 @@ use super::{
     order::{Apply, Plan, stands_in_the_way},
     scope::declared_scope,
 };
-use crate::model::{InventoryEntry, Kind, ObjectKey};
+use crate::model::{ClusterFault, InventoryEntry, Kind, ObjectKey};
 
 /// The judges that a plan changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub struct Judges {
     kinds: BTreeSet<Kind>,
     /// Namespaces whose own object, quota, limits or roles change.
     namespaces: BTreeSet<String>,
-    /// Admission configurations, policies, cluster roles or classes change.
+    /// Admission configurations, policies or classes change.
     everywhere: bool,
+    /// Roles change, or their bindings: what may be granted, and by whom.
+    roles: bool,
 }
 
 impl Judges {
@@ -44,7 +46,9 @@ impl Judges {
     }
 
     fn add(&mut self, key: &ObjectKey) {
-        if key.is("", "Namespace") {
+        if key.group == ROLES {
+            self.roles = true;
+        } else if key.is("", "Namespace") {
             self.namespaces.insert(key.name.clone());
         } else if key.namespace.is_empty() {
             self.everywhere = true;
@@ -53,12 +57,27 @@ impl Judges {
         }
     }
 
-    /// Whether an object that is refused now may be accepted once the judges are in.
-    pub fn may_yet_accept(&self, key: &ObjectKey) -> bool {
-        self.everywhere
-            || self.kinds.contains(&key.kind())
-            || self.namespaces.contains(&key.namespace)
+    /// Whether an object that is refused now may be accepted once the judges are
+    /// in. A schema is judged by a CRD alone, a right by roles, the rest by admission.
+    pub fn may_yet_accept(&self, key: &ObjectKey, fault: &ClusterFault) -> bool {
+        let by_admission = self.everywhere || self.namespaces.contains(&key.namespace);
+        match fault {
+            ClusterFault::Forbidden { .. } => self.roles,
+            ClusterFault::Webhook { .. } => by_admission,
+            ClusterFault::Invalid { message } => {
+                self.kinds.contains(&key.kind()) || (by_admission && is_denial(message))
+            }
+            _ => false,
+        }
     }
+}
+
+const ROLES: &str = "rbac.authorization.k8s.io";
+
+/// How admission refuses: webhooks and policies deny, and quotas, limits, pod
+/// security and priorities forbid. A schema that does not fit is told otherwise.
+fn is_denial(message: &str) -> bool {
+    ["denied", "is forbidden", "exceeded quota"].iter().any(|sign| message.contains(sign))
 }
 
 /// What goes in before the objects that were refused: every judge that the
@@ -86,7 +105,7 @@ enum Decides {
 
 fn decides(key: &ObjectKey) -> Option<Decides> {
     let adds = super::marks::is_foundation(key)
-        || key.group == "rbac.authorization.k8s.io"
+        || key.group == ROLES
         || key.is("", "ServiceAccount")
         || key.kind.ends_with("Class");
     if adds {
@@ -134,15 +153,35 @@ mod tests {
         Judges::of(&plan, &desired, &inventory)
     }
 
+    fn invalid(message: &str) -> ClusterFault {
+        ClusterFault::Invalid { message: message.to_owned() }
+    }
+
+    fn denied() -> ClusterFault {
+        invalid("pods \"a\" is forbidden: exceeded quota: few")
+    }
+
+    #[test]
+    fn roles_judge_what_is_not_permitted_and_nothing_else() {
+        let role = || manifest("rbac.authorization.k8s.io/v1", "ClusterRole", "");
+        let judges = judges(&[role()], &[], &[]);
+        let key = manifest("v1", "ConfigMap", "shop").key;
+        let forbidden = ClusterFault::Forbidden { message: "no".to_owned() };
+        assert!(judges.may_yet_accept(&key, &forbidden));
+        assert!(!judges.may_yet_accept(&key, &denied()));
+    }
+
     #[test]
     fn a_quota_that_changes_or_goes_judges_its_namespace_and_a_new_one_does_not() {
         let quota = || manifest("v1", "ResourceQuota", "shop");
         let inside = manifest("apps/v1", "Deployment", "shop").key;
         let outside = manifest("apps/v1", "Deployment", "other").key;
         for judges in [judges(&[quota()], &[quota()], &[]), judges(&[], &[], &[quota()])] {
-            assert!(judges.may_yet_accept(&inside) && !judges.may_yet_accept(&outside));
+            assert!(judges.may_yet_accept(&inside, &denied()));
+            assert!(!judges.may_yet_accept(&outside, &denied()));
+            assert!(!judges.may_yet_accept(&inside, &invalid("spec.replicas: expected integer")));
         }
-        assert!(!judges(&[quota()], &[], &[]).may_yet_accept(&inside));
+        assert!(!judges(&[quota()], &[], &[]).may_yet_accept(&inside, &denied()));
     }
 
     #[test]
@@ -150,7 +189,7 @@ mod tests {
         let group = "admissionregistration.k8s.io/v1";
         let policy = || manifest(group, "ValidatingAdmissionPolicy", "");
         let key = manifest("v1", "ConfigMap", "shop").key;
-        assert!(judges(&[policy()], &[policy()], &[]).may_yet_accept(&key));
+        assert!(judges(&[policy()], &[policy()], &[]).may_yet_accept(&key, &denied()));
         let map = || manifest("v1", "ConfigMap", "shop");
         assert_eq!(judges(&[map()], &[map()], &[map()]), Judges::default());
     }

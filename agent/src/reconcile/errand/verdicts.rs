@@ -87,13 +87,7 @@ impl Verdicts {
             return;
         }
         self.named.insert(key.clone(), message.clone());
-        let is_judged = matches!(
-            fault,
-            ClusterFault::Invalid { .. }
-                | ClusterFault::Forbidden { .. }
-                | ClusterFault::Webhook { .. }
-        );
-        if is_judged && judges.may_yet_accept(key) {
+        if judges.may_yet_accept(key, fault) {
             self.unproven.insert(key.clone());
             return;
         }
