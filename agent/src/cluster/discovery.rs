@@ -96,6 +96,31 @@ impl Discovery {
         self.known(kind).ok_or_else(|| ClusterFault::UnknownKind(kind.clone()))
     }
 
+    /// Returns another version in which `kind` is served now, after its own turned
+    /// out not to be: an object is the same one in each.
+    pub(super) async fn other_version(
+        &self,
+        transport: &Transport,
+        kind: &KindVersion,
+    ) -> Result<(KindVersion, Resource), ClusterFault> {
+        if self.any_version(kind).is_none() {
+            let _one_at_a_time = self.refreshing.lock().await;
+            if self.is_whole_due(Instant::now()) {
+                self.refresh_whole(transport).await?;
+            }
+        }
+        self.any_version(kind).ok_or_else(|| ClusterFault::UnknownKind(kind.clone()))
+    }
+
+    fn any_version(&self, kind: &KindVersion) -> Option<(KindVersion, Resource)> {
+        let table = self.table();
+        let mut others = table
+            .resources
+            .iter()
+            .filter(|(known, _)| known.kind == kind.kind && known.version != kind.version);
+        others.next().map(|(known, resource)| (known.clone(), resource.clone()))
+    }
+
     /// Asks for all kinds before anybody needs one. What does not succeed is asked when it is needed.
     pub(super) async fn warm_up(&self, transport: &Transport) {
         let _one_at_a_time = self.refreshing.lock().await;

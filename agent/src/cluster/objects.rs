@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    discovery::Discovery,
+    discovery::{Discovery, Resource},
     fault, null_is_default,
     path::{self, encode},
     transport::{Answer, Call, JSON, METADATA, Transport},
@@ -89,14 +89,23 @@ impl Objects<'_> {
         key: &ObjectKey,
         version: &str,
     ) -> Result<Option<Value>, ClusterFault> {
-        let kind = kind_version(key, version);
-        let resource = self.discovery.resource(self.transport, &kind).await?;
-        let call = Call::get(path::object(&kind, &resource, key)?, JSON);
-        self.note_definition(key);
-        match self.ask(&call, &kind).await {
-            Ok(answer) => parse(&answer.body).map(Some),
-            Err(ClusterFault::NotFound { .. }) => Ok(None),
-            Err(fault) => Err(fault),
+        let read = async |kind: KindVersion, resource| {
+            let call = Call::get(path::object(&kind, &resource, key)?, JSON);
+            self.note_definition(key);
+            match self.ask(&call, &kind).await {
+                Ok(answer) => parse(&answer.body).map(Some),
+                Err(ClusterFault::NotFound { .. }) => Ok(None),
+                Err(fault) => Err(fault),
+            }
+        };
+        let (kind, resource) = self.address(key, version).await?;
+        match read(kind, resource).await {
+            // The table knew a version that is served no more.
+            Err(ClusterFault::UnknownKind(_)) => {
+                let (kind, resource) = self.address(key, version).await?;
+                read(kind, resource).await
+            }
+            answer => answer,
         }
     }
 
@@ -132,8 +141,7 @@ impl Objects<'_> {
         version: &str,
         uid: &str,
     ) -> Result<(), ClusterFault> {
-        let kind = kind_version(key, version);
-        let resource = self.discovery.resource(self.transport, &kind).await?;
+        let (kind, resource) = self.address(key, version).await?;
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "propagationPolicy": "Foreground",
@@ -145,6 +153,23 @@ impl Objects<'_> {
         self.note_definition(key);
         match self.ask(&call, &kind).await {
             Ok(_) | Err(ClusterFault::NotFound { .. }) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// How an object is addressed: in this version, or in another one if this is
+    /// served no more.
+    async fn address(
+        &self,
+        key: &ObjectKey,
+        version: &str,
+    ) -> Result<(KindVersion, Resource), ClusterFault> {
+        let kind = kind_version(key, version);
+        match self.discovery.resource(self.transport, &kind).await {
+            Ok(resource) => Ok((kind, resource)),
+            Err(ClusterFault::UnknownKind(_)) => {
+                self.discovery.other_version(self.transport, &kind).await
+            }
             Err(fault) => Err(fault),
         }
     }

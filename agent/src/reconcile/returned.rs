@@ -1,7 +1,10 @@
 //! Takes in errands that are back: what was found becomes true in memory and is
 //! recorded. What an errand concludes counts only if its app has not moved on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use leeward_core::{
     cycle::{
@@ -27,6 +30,11 @@ use super::{
     sightings::{AGAIN_AT_REST, AGAIN_AT_WORK, rest_after_look},
 };
 use crate::{edge::Cluster, store::Batch};
+
+/// After so long without any served version a kind is taken for gone, and its
+/// objects with it. An API server needs about a second to serve what a changed
+/// definition says.
+const UNSERVED_FOR: Duration = Duration::from_secs(10);
 
 impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn back(&mut self, back: Back) {
@@ -372,6 +380,15 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 Deletion::NotOurs(reason) => {
                     tracing::warn!(app = %name, object = %key, reason, "Not pruned; it is left alone from now on.");
                     batch.inventory.push((name.clone(), key, None));
+                }
+                Deletion::Unserved => {
+                    let since = managed.view.progress.deleting.get(&key).map(|one| one.since);
+                    if since.is_some_and(|since| since + UNSERVED_FOR <= now) {
+                        managed.view.progress.counts.pruned += 1;
+                        batch.inventory.push((name.clone(), key, None));
+                    } else {
+                        drop(under_way.insert(key, "its kind is not served now".to_owned()));
+                    }
                 }
                 Deletion::UnderWay(reason) => drop(under_way.insert(key, reason)),
                 Deletion::Failed(fault) if fault.is_api_server() => {

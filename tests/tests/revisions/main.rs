@@ -17,5 +17,6 @@ mod pinned;
 mod rollback;
 mod roots;
 mod sealed;
+mod served;
 mod several;
 mod way_back;

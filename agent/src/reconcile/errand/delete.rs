@@ -16,6 +16,9 @@ use crate::edge::Cluster;
 #[derive(Debug)]
 pub(in crate::reconcile) enum Deletion {
     Gone,
+    /// No version of its kind is served now. A definition that changes is like that
+    /// for a moment; one that is gone took its objects with it.
+    Unserved,
     /// It is not ours to delete; it leaves the inventory, with the reason in the log.
     NotOurs(String),
     /// What keeps it, in a few words.
@@ -45,8 +48,8 @@ async fn delete_one<C: Cluster>(
 ) -> Deletion {
     let live = match means.get(key, version).await {
         Ok(Some(live)) => live,
-        // A kind that is not served any more took its objects with it.
-        Ok(None) | Err(ClusterFault::UnknownKind(_)) => return Deletion::Gone,
+        Ok(None) => return Deletion::Gone,
+        Err(ClusterFault::UnknownKind(_)) => return Deletion::Unserved,
         Err(fault) => return Deletion::Failed(fault),
     };
     let uid = match may_delete(&live, app) {
