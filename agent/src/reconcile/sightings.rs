@@ -145,13 +145,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let inventory = vec![(name.clone(), key.clone(), Some(entry))];
             self.record(Batch { inventory, ..Batch::default() });
         }
-        if is_done {
-            if let Some(managed) = self.apps.get_mut(name) {
-                managed.view.settled(key);
-            }
-            return self.mark_dirty(name, key);
-        }
+        // A watch that selects by our label also says so of an object that lost it:
+        // whether it is there is looked at before anything is concluded.
         self.mark_drifted(name, key);
+        if is_done {
+            return;
+        }
         if key.is("", "Namespace") {
             // What ran in it has lost what it did there.
             self.forget_runs_in(&key.name);
