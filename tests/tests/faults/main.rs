@@ -20,6 +20,8 @@ struct Calm {
     objects: Vec<Value>,
     commit: String,
     versions: Vec<String>,
+    /// How often something was healed: what is damaged again and again is fought over.
+    healed: usize,
 }
 
 impl Calm {
@@ -35,7 +37,7 @@ impl Calm {
         let commit = scenario.repository.head().unwrap().unwrap();
         scenario.good_at(&commit).await.unwrap();
         let versions = scenario.versions(&objects).await.unwrap();
-        Self { scenario, objects, commit, versions }
+        Self { scenario, objects, commit, versions, healed: 0 }
     }
 
     /// No object was deleted, nor even written.
@@ -45,8 +47,10 @@ impl Calm {
 
     /// What was good goes on: a deleted object is back, whatever is wrong.
     async fn heals(&mut self) {
-        self.scenario.remove(&self.objects[0]).await.unwrap();
-        self.scenario.wait_live(&self.objects[0], |_| true).await.unwrap();
+        let object = &self.objects[self.healed % self.objects.len()];
+        self.healed += 1;
+        self.scenario.remove(object).await.unwrap();
+        self.scenario.wait_live(object, |_| true).await.unwrap();
         self.versions = self.scenario.versions(&self.objects).await.unwrap();
     }
 
@@ -65,6 +69,8 @@ fn objects(namespace: &str) -> Vec<Value> {
     vec![
         config_map(namespace, "one", "1"),
         config_map(namespace, "two", "2"),
+        config_map(namespace, "three", "3"),
+        config_map(namespace, "four", "4"),
         service(namespace, "web", 80),
     ]
 }
