@@ -1,6 +1,6 @@
 //! Several apps in one repository: who waits for whom, and who owns what.
 
-use leeward_core::model::{HealthName, PhaseName};
+use leeward_core::model::{AppStatus, HealthName, PhaseName};
 use leeward_tests::scenario::{
     Scenario, is_good_at,
     objects::{
@@ -66,7 +66,7 @@ async fn app_waits_until_what_it_depends_on_is_good() {
 }
 
 #[tokio::test]
-async fn second_app_that_claims_an_object_is_refused_and_the_first_one_keeps_it() {
+async fn second_app_that_claims_an_object_is_held_and_the_first_one_keeps_it() {
     let name = "several-claim";
     let (first, second) = ("several-claim-a", "several-claim-b");
     let shared = config_map(name, "shared", "first");
@@ -81,13 +81,15 @@ async fn second_app_that_claims_an_object_is_refused_and_the_first_one_keeps_it(
     };
     let commit = scenario.repository.head().unwrap().unwrap();
     scenario.good_at(&commit).await.unwrap();
-    let bad = scenario.commit(&[("several-claim-b/b.yaml", claimed)]).unwrap();
-    let refused = scenario.wait_app(second, |app| !app.bad.is_empty()).await.unwrap();
-    let reason = &refused.bad[0].reason;
+    let next = scenario.commit(&[("several-claim-b/b.yaml", claimed)]).unwrap();
+    let app = scenario.wait_app(second, |app| app.phase == PhaseName::Held).await.unwrap();
+    let held = app.held.unwrap();
+    assert_eq!((held.reason.as_str(), app.bad.len()), ("owner", 0));
+    let reason = &held.detail;
     for part in ["ConfigMap several-claim/shared", "b.yaml", first] {
         assert!(reason.contains(part), "no {part}: {reason}");
     }
-    scenario.wait_app(first, |app| is_good_at(app, &bad)).await.unwrap();
+    scenario.wait_app(first, |app| is_good_at(app, &next)).await.unwrap();
     let live = scenario.live(&shared).await.unwrap().unwrap();
     assert_eq!(text(&live, "/data/key"), "first");
     assert_eq!(text(&live, "/metadata/labels/leeward.dev~1app"), first);
@@ -107,8 +109,9 @@ async fn two_apps_that_claim_an_object_from_the_start_do_not_both_get_it() {
     };
     let status = scenario
         .wait(|status| {
-            let in_phase = |phase| status.apps.iter().filter(|app| app.phase == phase).count() == 1;
-            in_phase(PhaseName::Good) && in_phase(PhaseName::Failed)
+            let count = |is: fn(&&AppStatus) -> bool| status.apps.iter().filter(is).count();
+            count(|app| app.phase == PhaseName::Good) == 1
+                && count(|app| app.message.contains("belongs to another app")) == 1
         })
         .await
         .unwrap();
@@ -148,7 +151,7 @@ async fn app_whose_kind_another_app_brings_waits_for_it() {
 }
 
 #[tokio::test]
-async fn kind_that_nobody_brings_fails_in_time_and_names_the_file() {
+async fn kind_that_nobody_brings_is_waited_for_and_the_file_is_named() {
     let name = "several-unknown";
     let gadget = custom("nobody.example.com", "Gizmo", name, "one");
     let files = [("all.yaml", documents(&[config_map(name, "map", "1"), gadget]))];
@@ -156,9 +159,11 @@ async fn kind_that_nobody_brings_fails_in_time_and_names_the_file() {
     let Some(mut scenario) = Scenario::start(name, &files, options).await.unwrap() else {
         return;
     };
-    let app = scenario.wait_app(name, |app| app.phase == PhaseName::Failed).await.unwrap();
+    let app = scenario.wait_app(name, |app| app.phase == PhaseName::Held).await.unwrap();
+    let held = app.held.unwrap();
+    assert_eq!((held.reason.as_str(), app.bad.len()), ("missing", 0));
     for part in ["Gizmo.nobody.example.com", "all.yaml:"] {
-        assert!(app.bad[0].reason.contains(part), "no {part}: {}", app.bad[0].reason);
+        assert!(held.detail.contains(part), "no {part}: {}", held.detail);
     }
     assert!(scenario.live(&config_map(name, "map", "")).await.unwrap().is_none());
 }

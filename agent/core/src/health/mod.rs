@@ -74,7 +74,7 @@ impl Health {
     /// The same, without having looked at its pods.
     #[must_use]
     pub fn unseen(self) -> Self {
-        Self { cause: Cause::Unseen, ..self }
+        Self { verdict: Verdict::Progressing, cause: Cause::Unseen, ..self }
     }
 
     fn healthy() -> Self {
@@ -143,11 +143,14 @@ pub fn assess(object: &Value, pods: &[Value]) -> Health {
         ("helm.cattle.io", "HelmChart") => builtin::helm_chart(object),
         _ => generic(object),
     };
-    let Some(trouble) = pods::trouble_of(object, pods) else { return health };
+    let trouble = pods::trouble_of(object, pods);
     match health.verdict {
-        Verdict::Progressing => trouble,
-        // The controller gave up because an image takes long; the kubelet did not.
-        Verdict::Failed if trouble.cause == Cause::Outside => trouble,
+        Verdict::Progressing => trouble.unwrap_or(health),
+        // The controller gave up, perhaps because an image took long; the kubelet did
+        // not. Its pods tell, and those that have just started get their time.
+        Verdict::Failed if workloads::gave_up(object) && pods::has_current(object, pods) => {
+            trouble.unwrap_or_else(|| Health::progressing(health.reason))
+        }
         _ => health,
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Health, Verdict, assess,
     conditions::{condition, count, is_true, list, one_line, text},
+    workloads::gave_up,
 };
 
 /// A crash loop counts from this many restarts on: the first restart may be a
@@ -26,7 +27,7 @@ pub struct PodQuery {
 /// ready, or has no pods of its own.
 pub fn needs_pods(object: &Value) -> Option<PodQuery> {
     template_owner(object)?;
-    if !matches!(assess(object, &[]).verdict, Verdict::Progressing | Verdict::Failed) {
+    if assess(object, &[]).verdict != Verdict::Progressing && !gave_up(object) {
         return None;
     }
     let selector = selector(object.pointer("/spec/selector")?)?;
@@ -96,6 +97,12 @@ pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
         }
     }
     waiting.map(Health::progressing).or_else(|| outside.map(Health::waits_outside))
+}
+
+/// Returns whether there is a pod of the workload's current template.
+pub(super) fn has_current(object: &Value, pods: &[Value]) -> bool {
+    let owner = template_owner(object);
+    owner.is_some_and(|owner| pods.iter().any(|pod| is_current(object, owner, pod)))
 }
 
 /// A pod that Git declares itself.

@@ -11,9 +11,7 @@ pub(super) fn deployment(object: &Value) -> Health {
     if object.pointer("/spec/paused") == Some(&Value::Bool(true)) {
         return Health::new(Verdict::Suspended, "is paused");
     }
-    if let Some(progressing) = condition(object, "Progressing")
-        && progressing.reason == "ProgressDeadlineExceeded"
-    {
+    if gave_up(object) {
         return Health::failed(message_of(object, "Progressing"));
     }
     if let Some(unseen) = unseen(object) {
@@ -35,6 +33,12 @@ pub(super) fn deployment(object: &Value) -> Health {
     } else {
         Health::healthy()
     }
+}
+
+/// Whether the controller of a Deployment waited longer than its `progressDeadlineSeconds`.
+pub(super) fn gave_up(object: &Value) -> bool {
+    condition(object, "Progressing")
+        .is_some_and(|progressing| progressing.reason == "ProgressDeadlineExceeded")
 }
 
 pub(super) fn stateful_set(object: &Value) -> Health {
