@@ -144,3 +144,31 @@ pub fn is_rolled_out(object: &Value) -> bool {
             .iter()
             .all(|count| *count == wanted)
 }
+
+/// A policy of this name that refuses some operations on ConfigMaps or Deployments
+/// of the namespace of the same name unless they fit a CEL expression; and its binding.
+pub fn policy(name: &str, operations: &[&str], resource: &str, expression: &str) -> [Value; 2] {
+    let group = if resource == "deployments" { "apps" } else { "" };
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": name },
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": { "resourceRules": [{
+                "apiGroups": [group], "apiVersions": ["v1"], "operations": operations,
+                "resources": [resource],
+            }] },
+            "validations": [{ "expression": expression, "message": "refused by policy" }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": name },
+        "spec": {
+            "policyName": name, "validationActions": ["Deny"],
+            "matchResources": { "namespaceSelector": {
+                "matchLabels": { "kubernetes.io/metadata.name": name } } },
+        },
+    });
+    [policy, binding]
+}

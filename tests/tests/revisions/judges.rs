@@ -3,7 +3,7 @@
 use leeward_core::model::{AppStatus, PhaseName};
 use leeward_tests::scenario::{
     Scenario, is_good_at,
-    objects::{config_map, custom, definition, documents, namespace, text},
+    objects::{config_map, custom, definition, documents, namespace, policy, text},
 };
 use serde_json::{Value, json};
 
@@ -62,41 +62,17 @@ async fn a_resource_uses_a_field_that_its_definition_gains_in_the_same_commit() 
     assert_eq!(text(&live, "/spec/colour"), "red");
 }
 
-fn policy(name: &str, expression: &str) -> [Value; 2] {
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": { "name": name },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": { "resourceRules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
-                "resources": ["configmaps"],
-            }] },
-            "validations": [{ "expression": expression, "message": "refused by judge" }],
-        },
-    });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": name },
-        "spec": {
-            "policyName": name, "validationActions": ["Deny"],
-            "matchResources": { "namespaceSelector": {
-                "matchLabels": { "kubernetes.io/metadata.name": name } } },
-        },
-    });
-    [policy, binding]
-}
-
+const WRITES: [&str; 2] = ["CREATE", "UPDATE"];
 const OLD: &str = "!has(object.data) || !('key' in object.data) || object.data.key == '1'";
 const NEW: &str = "!has(object.data) || !('key' in object.data) || object.data.key == '2'";
 
 #[tokio::test]
 async fn a_policy_changes_in_the_same_commit_as_what_it_refuses() {
     let name = "judge-policy";
-    let [policy_1, binding] = policy(name, OLD);
+    let [policy_1, binding] = policy(name, &WRITES, "configmaps", OLD);
     let good = [namespace(name), config_map(name, "map", "1"), policy_1, binding.clone()];
     let Some(mut scenario) = started(name, &good).await else { return };
-    let [policy_2, _] = policy(name, NEW);
+    let [policy_2, _] = policy(name, &WRITES, "configmaps", NEW);
     let map = config_map(name, "map", "2");
     let next = [namespace(name), map.clone(), policy_2, binding];
     let next = scenario.commit(&[("all.yaml", documents(&next))]).unwrap();
@@ -108,7 +84,7 @@ async fn a_policy_changes_in_the_same_commit_as_what_it_refuses() {
 #[tokio::test]
 async fn a_commit_takes_away_the_policy_that_refuses_what_it_brings() {
     let name = "judge-away";
-    let [policy, binding] = policy(name, OLD);
+    let [policy, binding] = policy(name, &WRITES, "configmaps", OLD);
     let map = config_map(name, "map", "1");
     let good = [namespace(name), map, policy.clone(), binding];
     let Some(mut scenario) = started(name, &good).await else { return };

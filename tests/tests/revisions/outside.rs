@@ -8,7 +8,7 @@ use leeward_tests::{
         MEDDLER, Scenario, is_good_at,
         objects::{
             GOOD_IMAGE, config_map, custom, definition, deployment, documents, image,
-            is_rolled_out, namespace, text,
+            is_rolled_out, namespace, policy, text,
         },
     },
     weather::blocked_by,
@@ -130,27 +130,7 @@ async fn a_bad_revision_is_tried_again_when_a_person_says_so() {
     let Some(mut scenario) = started(name, std::slice::from_ref(&web)).await else { return };
     let refusal = scenario.tell(&["retry", name]).await.unwrap_err().to_string();
     assert!(refusal.contains("nothing of app out-retry is to be tried again"), "{refusal}");
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": { "name": name },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": { "resourceRules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
-                "resources": ["configmaps"],
-            }] },
-            "validations": [{ "expression": "false", "message": "no maps" }],
-        },
-    });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": name },
-        "spec": {
-            "policyName": name, "validationActions": ["Deny"],
-            "matchResources": { "namespaceSelector": {
-                "matchLabels": { "kubernetes.io/metadata.name": name } } },
-        },
-    });
+    let [policy, binding] = policy(name, &["CREATE", "UPDATE"], "configmaps", "false");
     for manifest in [&policy, &binding] {
         scenario.api.apply(manifest, MEDDLER).await.unwrap();
     }

@@ -8,7 +8,7 @@ use leeward_tests::{
         MEDDLER, Scenario, is_good_at,
         objects::{
             GOOD_IMAGE, annotated, config_map, custom, definition, deployment, documents, image,
-            is_rolled_out, namespace, text,
+            is_rolled_out, namespace, policy, text,
         },
     },
     weather::blocked_by,
@@ -131,40 +131,13 @@ async fn a_volume_that_grew_stays_grown_and_the_rest_goes_back() {
     assert!(told.unwrap()["reason"].as_str().unwrap().contains("could not go back"), "{history}");
 }
 
-/// A policy that refuses every change of the Deployments of a namespace.
-fn policy(name: &str, resource: &str) -> [Value; 2] {
-    let group = if resource == "deployments" { "apps" } else { "" };
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": { "name": name },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": { "resourceRules": [{
-                "apiGroups": [group], "apiVersions": ["v1"], "operations": ["UPDATE"],
-                "resources": [resource],
-            }] },
-            "validations": [{ "expression": "object.metadata.name == 'free'",
-                "message": "frozen by way-back" }],
-        },
-    });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": name },
-        "spec": {
-            "policyName": name, "validationActions": ["Deny"],
-            "matchResources": { "namespaceSelector": {
-                "matchLabels": { "kubernetes.io/metadata.name": name } } },
-        },
-    });
-    [policy, binding]
-}
-
 #[tokio::test]
 async fn a_policy_that_came_with_the_bad_revision_goes_first() {
     let name = "way-policy";
     let web = deployment(name, "web", GOOD_IMAGE);
     let Some(mut scenario) = started(name, &[], std::slice::from_ref(&web)).await else { return };
-    let [policy, binding] = policy(name, "deployments");
+    let [policy, binding] =
+        policy(name, &["UPDATE"], "deployments", "object.metadata.name == 'free'");
     let next = [deployment(name, "web", "crash:1"), policy.clone(), binding];
     let bad = scenario.commit(&[("all.yaml", documents(&next))]).unwrap();
     scenario.wait_app(name, |app| is_back_from(app, &bad)).await.unwrap();
@@ -219,13 +192,12 @@ async fn an_object_that_cannot_be_healed_keeps_no_other_from_it() {
     let (map, web) = (config_map(name, "map", "1"), deployment(name, "web", GOOD_IMAGE));
     let frozen = annotated(config_map(name, "frozen", "1"), "leeward.dev/wave", "-1");
     let good = [map.clone(), web, frozen.clone()];
-    let mut policy = policy(name, "configmaps");
-    policy[0]["spec"]["validations"][0]["expression"] =
-        json!("object.metadata.name != 'frozen' || object.data.key == 'edited'");
+    let fits = "object.metadata.name != 'frozen' || object.data.key == 'edited'";
+    let policy = policy(name, &["UPDATE"], "configmaps", fits);
     let Some(mut scenario) = started(name, &policy, &good).await else { return };
     scenario.meddle(&frozen, &json!({ "data": { "key": "edited" } })).await.unwrap();
     let app = scenario.wait_app(name, |app| !app.stuck.is_empty()).await.unwrap();
-    assert!(stuck(&app).contains("frozen by way-back"), "{app:#?}");
+    assert!(stuck(&app).contains("refused by policy"), "{app:#?}");
     heals(&scenario, &map).await;
     for manifest in &policy {
         scenario.remove(manifest).await.unwrap();
