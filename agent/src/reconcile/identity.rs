@@ -16,7 +16,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(3);
 /// What is known of the cluster's identity.
 #[derive(Debug)]
 pub(super) struct Identity {
-    /// Of the cluster that the inventory is about.
+    /// The uid of the cluster that the inventory is about.
     pub(super) known: Option<String>,
     asked: Option<Uptime>,
 }

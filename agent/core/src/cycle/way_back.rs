@@ -58,11 +58,8 @@ impl Applying<'_> {
         }
         let again: Vec<Apply> = self.put_off().collect();
         let after = progress.put_off_at + SECOND_TRY_AFTER;
-        if !again.is_empty() && !progress.second_try && now < after {
-            return ApplyStep::Wait(after);
-        }
         if !again.is_empty() && !progress.second_try {
-            return ApplyStep::SendAgain(again);
+            return if now < after { ApplyStep::Wait(after) } else { ApplyStep::SendAgain(again) };
         }
         ApplyStep::Know(AppEvent::WentBack { counts: self.counts(), stuck: self.stuck() })
     }

@@ -71,7 +71,7 @@ impl Health {
         Self { cause: Cause::Outside, ..Self::progressing(reason) }
     }
 
-    /// The same, without having looked at its pods.
+    /// The health of a workload whose pods were not looked at: it can still become well.
     #[must_use]
     pub fn unseen(self) -> Self {
         Self { verdict: Verdict::Progressing, cause: Cause::Unseen, ..self }

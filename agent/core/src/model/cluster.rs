@@ -109,7 +109,7 @@ pub enum Seen {
     Present(Sighting),
     Gone {
         key: ObjectKey,
-        /// Of the object that went, when the watch showed it.
+        /// The uid of the object that went, when the watch showed it.
         uid: Option<String>,
         trace: Trace,
     },
