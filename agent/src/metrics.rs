@@ -39,6 +39,7 @@ pub struct Metrics {
     app_phase: Family<PhaseLabels, Count>,
     app_healthy: Family<AppLabels, Count>,
     app_objects: Family<AppLabels, Count>,
+    app_objects_stuck: Family<AppLabels, Count>,
     app_pinned: Family<AppLabels, Count>,
     drift_healed: Family<AppLabels, Counter>,
     fetch: Family<ResultLabels, Counter>,
@@ -60,6 +61,7 @@ impl Metrics {
             app_phase: Family::default(),
             app_healthy: Family::default(),
             app_objects: Family::default(),
+            app_objects_stuck: Family::default(),
             app_pinned: Family::default(),
             drift_healed: Family::default(),
             fetch: Family::default(),
@@ -93,6 +95,12 @@ impl Metrics {
         drop(self.drift_healed.get_or_create(&labels));
     }
 
+    /// How many objects of the app stay other than Git or the way back wants them.
+    pub fn set_stuck(&self, name: &str, stuck: usize) {
+        let labels = AppLabels { app: name.to_owned() };
+        self.app_objects_stuck.get_or_create(&labels).set(u64::try_from(stuck).unwrap_or(u64::MAX));
+    }
+
     /// Whether a person rolled the app back.
     pub fn set_pinned(&self, name: &str, pinned: bool) {
         let labels = AppLabels { app: name.to_owned() };
@@ -108,6 +116,7 @@ impl Metrics {
         let labels = AppLabels { app: name.to_owned() };
         self.app_healthy.remove(&labels);
         self.app_objects.remove(&labels);
+        self.app_objects_stuck.remove(&labels);
         self.app_pinned.remove(&labels);
         self.drift_healed.remove(&labels);
     }
@@ -182,6 +191,8 @@ impl Metrics {
         registry.register("app_healthy", help, self.app_healthy.clone());
         let help = "Objects that the app owns in the cluster";
         registry.register("app_objects", help, self.app_objects.clone());
+        let help = "Objects that the cluster does not let be what the wanted revision says";
+        registry.register("app_objects_stuck", help, self.app_objects_stuck.clone());
         let help = "1 while a person has the app rolled back: Git is not followed";
         registry.register("app_pinned", help, self.app_pinned.clone());
         let help = "Objects that had drifted and were put right";
@@ -268,6 +279,7 @@ mod tests {
     fn busy() -> Metrics {
         let metrics = Metrics::new();
         metrics.set_app("shop", PhaseName::Probation, false, 200);
+        metrics.set_stuck("shop", 1);
         metrics.set_pinned("shop", true);
         metrics.drift_healed("shop");
         metrics.fetch(FetchResult::Changed, 693, 1_185);
@@ -319,6 +331,7 @@ mod tests {
         let names: Vec<String> = described(&exposition).into_keys().collect();
         insta::assert_snapshot!(names.join("\n"), @r"
         leeward_app_healthy{app}
+        leeward_app_objects_stuck{app}
         leeward_app_objects{app}
         leeward_app_phase{app,phase}
         leeward_app_pinned{app}
@@ -347,6 +360,7 @@ mod tests {
             .collect();
         samples.sort_unstable();
         insta::assert_snapshot!(samples.join("\n"), @r#"
+        leeward_app_objects_stuck{app="shop"} 1
         leeward_app_objects{app="shop"} 200
         leeward_app_phase{app="shop",phase="probation"} 1
         leeward_app_pinned{app="shop"} 1

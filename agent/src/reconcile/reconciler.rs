@@ -167,14 +167,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.watch_inventory();
         self.survey(false);
         let mut next = self.round();
+        let mut woke = now;
         loop {
             self.publish();
             // Whoever is answered and asks for the status next sees what was changed.
             self.journal.settle_answers();
+            self.hooks.metrics.observe_reconcile(self.clock.uptime() - woke);
             let wake = self.wait(next).await;
             if matches!(wake, Wake::Shutdown) {
                 break;
             }
+            woke = self.clock.uptime();
             self.take_in(wake);
             next = self.round();
         }

@@ -152,6 +152,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for app in &document.apps {
             let healthy = app.health.is_well();
             metrics.set_app(&app.name, app.phase, healthy, app.objects);
+            metrics.set_stuck(&app.name, app.stuck.len());
             metrics.set_pinned(&app.name, app.pinned.is_some());
         }
         metrics.outbox(document.outbox.pending, document.outbox.dropped);
