@@ -28,12 +28,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     /// Confirms drift against the live objects; what is real is put right after that.
     pub(super) fn heal(&mut self, name: &AppName) -> Turn {
         let managed = &self.apps[name];
-        let Some(wanted) = managed.app.record.wanted().cloned() else {
-            if let Some(managed) = self.apps.get_mut(name) {
-                managed.view.drifted.clear();
-            }
-            return Turn::GoOn;
-        };
+        let Some(wanted) = managed.app.record.wanted().cloned() else { return Turn::Until(None) };
         let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
             return self.prepare(name, &wanted);
         };

@@ -35,6 +35,8 @@ pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
     if app.is_paused(now.uptime) {
         return Work::Wait(app.pause_until);
     }
+    // What no revision says cannot be put right, and stays known until one does.
+    let drifted = drifted && app.record.wanted().is_some();
     // What runs is looked after whatever its candidate waits for.
     let is_due = app.release_at.is_none_or(|at| at <= now.uptime);
     if app.not_before.is_some_and(|not_before| now.uptime < not_before) {
