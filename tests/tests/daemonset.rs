@@ -244,7 +244,7 @@ async fn role_suffices_for_all_that_it_names_and_no_grant_is_unused() {
     // All of it goes, and nothing but the approval of a person is in its way.
     scenario.commit(&[("all.yaml", "# nothing\n".to_owned())]).unwrap();
     scenario.wait_app(NAME, |app| app.phase == PhaseName::Held).await.unwrap();
-    scenario.tell(&["approve", NAME]).await.unwrap();
+    scenario.tell(&["approve", NAME, "--yes"]).await.unwrap();
     for manifest in &all {
         scenario.wait_gone(manifest).await.unwrap();
     }

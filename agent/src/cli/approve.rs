@@ -4,16 +4,16 @@ use leeward_wire::control::Request;
 
 use super::{
     Session,
-    arguments::RequiredApp,
+    arguments::Approval,
     console::Console,
     exit::{Exit, Failure},
     pause,
 };
 
 pub(super) fn run(
-    chosen: RequiredApp,
+    chosen: Approval,
     session: &Session,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    pause::done(&Request::Approve { app: chosen.app }, session, console)
+    pause::done(&Request::Approve { app: chosen.app, yes: chosen.yes }, session, console)
 }

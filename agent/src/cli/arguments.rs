@@ -79,7 +79,9 @@ pub(super) enum Verb {
     /// Ends a pause
     Resume(OptionalApp),
     /// Lets a plan that is held for approval go ahead, once
-    Approve(RequiredApp),
+    Approve(Approval),
+    /// Makes fields that another tool applied Git's alone, so that what Git lacks goes
+    Takeover(TakeoverFlags),
     /// Tries the newest revision of an app again, though it was bad, or waits
     Retry(RequiredApp),
     /// Takes an app back to an earlier good revision, and keeps it there; needs no link
@@ -106,6 +108,24 @@ pub(super) struct OptionalApp {
 pub(super) struct RequiredApp {
     /// The app
     pub(super) app: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Approval {
+    /// The app
+    pub(super) app: String,
+    /// Also where data is lost for good: volumes, namespaces, custom resource definitions
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct TakeoverFlags {
+    /// The app [default: all]
+    pub(super) app: Option<String>,
+    /// The field manager, as `kubectl get --show-managed-fields` has it
+    #[arg(long, value_name = "MANAGER")]
+    pub(super) from: String,
 }
 
 #[derive(Clone, Debug, Args)]

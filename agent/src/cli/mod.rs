@@ -36,6 +36,7 @@ mod stored;
 mod surroundings;
 mod sync;
 mod table;
+mod takeover;
 mod version;
 mod why;
 
@@ -100,6 +101,7 @@ fn dispatch(verb: Verb, session: &Session, console: &mut Console<'_>) -> Result<
         Verb::Pause(flags) => pause::run(flags, session, console),
         Verb::Resume(app) => resume::run(app, session, console),
         Verb::Approve(app) => approve::run(app, session, console),
+        Verb::Takeover(flags) => takeover::run(flags, session, console),
         Verb::Retry(app) => retry::run(app, session, console),
         Verb::Rollback(flags) => rollback::run(flags, session, console),
         Verb::Render(flags) => render::run(&flags, session, console),

@@ -57,6 +57,8 @@ fn body(event: &Event, namespace: &str, now: Option<Timestamp>) -> Option<Value>
         EventKind::AppHeld => ("Held", true),
         EventKind::AppPinned => ("Pinned", true),
         EventKind::AppReleased => ("Released", false),
+        EventKind::AppPruned => ("Pruned", false),
+        EventKind::AppMoved => ("Moved", false),
         EventKind::DriftHealed => ("DriftHealed", false),
         EventKind::DriftSeen => ("DriftSeen", true),
         EventKind::LinkChanged => {

@@ -249,7 +249,7 @@ mod tests {
         let heard = |request| Some(done(&format!("{request:?}")));
         let line = b"{\"request\":\"approve\",\"app\":\"shop\"}\n";
         let answer = with_server(heard, async |path| send(path, line).await).await;
-        insta::assert_snapshot!(answer, @r#"{"response":"done","message":"Approve { app: \"shop\" }"}"#);
+        insta::assert_snapshot!(answer, @r#"{"response":"done","message":"Approve { app: \"shop\", yes: false }"}"#);
     }
 
     #[tokio::test]

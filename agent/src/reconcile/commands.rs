@@ -4,6 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use leeward_core::{
     cycle::{AppEvent, HoldReason, Phase},
+    gate::loses_data,
     model::AppName,
 };
 use leeward_wire::control::{Request, Response};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     budget::Class,
-    errand::{Back, difference::differences, prepare::Recipe},
+    errand::{Back, difference::differences, prepare::Recipe, take::take_from},
     managed::Inventory,
     reconciler::Reconciler,
 };
@@ -28,6 +29,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn answer(&mut self, request: Request, to: oneshot::Sender<Response>) {
         let response = match request {
             Request::Diff { app } => return self.diff(app.as_ref(), to),
+            Request::Takeover { app, from } => return self.take_from(app.as_ref(), from, to),
             Request::Status | Request::History { .. } => {
                 refused("what was published and what is stored is answered by the desk", None)
             }
@@ -45,7 +47,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 }
                 Err(refusal) => refusal,
             },
-            Request::Approve { app } => self.approve(&app),
+            Request::Approve { app, yes } => self.approve(&app, yes),
             Request::Retry { app } => self.retry(&app),
             Request::Rollback { app, revision, seconds } => {
                 self.roll_back(&app, revision.as_deref(), seconds)
@@ -100,21 +102,27 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.tell_all(&names, event, &format!("paused for {length:?}"))
     }
 
-    fn approve(&mut self, app: &AppName) -> Response {
+    fn approve(&mut self, app: &AppName, yes: bool) -> Response {
         let names = match self.named(Some(app)) {
             Ok(names) => names,
             Err(refusal) => return refusal,
         };
-        let detail = match self.apps.get(app).map(|managed| &managed.app.record.phase) {
-            Some(Phase::Held { hold, .. }) if hold.reason == HoldReason::PruneGuard => {
-                hold.detail.clone()
-            }
+        let hold = match self.apps.get(app).map(|managed| &managed.app.record.phase) {
+            Some(Phase::Held { hold, .. }) if hold.reason == HoldReason::PruneGuard => hold.clone(),
             _ => {
                 let hint = "`leeward why` says what blocks";
                 return refused(&format!("nothing of app {app} waits for approval"), Some(hint));
             }
         };
-        self.tell_all(&names, || AppEvent::Approved, &format!("approved: {detail}"))
+        let lost: Vec<String> =
+            hold.objects.iter().filter(|key| loses_data(key)).map(ToString::to_string).collect();
+        if !lost.is_empty() && !yes {
+            let message = format!("data would be lost for good with {}", lost.join(", "));
+            let hint = format!("{}; `leeward approve {app} --yes` deletes it", hold.detail);
+            return refused(&message, Some(&hint));
+        }
+        let lines: String = hold.objects.iter().map(|key| format!("\n  {key}")).collect();
+        self.tell_all(&names, || AppEvent::Approved, &format!("approved: {}{lines}", hold.detail))
     }
 
     fn retry(&mut self, app: &AppName) -> Response {
@@ -178,6 +186,25 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
             // Whoever asked may have gone away.
             drop(to.send(response.unwrap_or(Response::Diff { objects })));
+            Back::Done
+        }));
+    }
+
+    /// Takes fields from another manager, on an errand of its own. What Git does not
+    /// declare of them is drift from then on, and goes by being healed.
+    fn take_from(&mut self, app: Option<&AppName>, from: String, to: oneshot::Sender<Response>) {
+        let names = match self.named(app) {
+            Ok(names) => names,
+            Err(refusal) => return self.journal.answer(refusal, to),
+        };
+        let owned = names.iter().flat_map(|name| &self.apps[name].inventory);
+        let known = owned.filter(|(_, entry)| entry.uid.is_some());
+        let keys = known.map(|(key, entry)| (key.clone(), entry.version.clone())).collect();
+        let outside = Rc::clone(&self.outside);
+        self.send(Box::pin(async move {
+            let means = outside.means(Class::Bulk, CancellationToken::new());
+            // Whoever asked may have gone away.
+            drop(to.send(take_from(&means, keys, &from).await));
             Back::Done
         }));
     }

@@ -73,6 +73,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let _sent = self.send_for(name, "heals", Class::Short, async move |means| {
             Outcome::Healed { drifted, sent: send(&means, &consignment).await }
         });
+        self.writes(name, keys);
     }
 
     /// Sorts confirmed drift by what is to be done about it.

@@ -80,6 +80,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 keep: false,
                 replace: false,
                 run: None,
+                leaving: false,
+                from: None,
             };
             batch.inventory.push((name.clone(), key.clone(), Some(entry)));
         }

@@ -2,6 +2,7 @@
 //! cluster, what was seen of that, and the errand that is out for it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -26,6 +27,8 @@ pub(super) struct UnderWay {
     /// In a few words, for people.
     pub(super) about: &'static str,
     pub(super) since: Uptime,
+    /// The objects that it may write or delete.
+    pub(super) writes: BTreeSet<ObjectKey>,
     /// Cancelled when the errand is to make no new request.
     pub(super) stop: CancellationToken,
 }
@@ -70,14 +73,15 @@ impl Managed {
     /// Plans what is to be sent and pruned; `drifted` is sent although nothing
     /// of it changed in Git.
     pub(super) fn plan(&self, desired: &Desired, drifted: &BTreeSet<ObjectKey>) -> Plan {
-        let mut plan = plan(&PlanInput {
-            desired,
-            inventory: &self.inventory,
-            drifted,
-            left_alone: &self.view.left_alone,
-        });
+        // What another app owns is left to it, as what asks for that.
+        let mut left_alone = Cow::Borrowed(&self.view.left_alone);
+        if !self.view.foreign.is_empty() {
+            left_alone.to_mut().extend(self.view.foreign.keys().cloned());
+        }
+        let inventory = &self.inventory;
+        let mut plan = plan(&PlanInput { desired, inventory, drifted, left_alone: &left_alone });
         if self.is_rolling_back() {
-            plan.allow_replacing(&self.inventory);
+            plan.go_back(&self.inventory);
         }
         plan
     }
@@ -89,6 +93,11 @@ impl Managed {
     /// Whether a plan is being carried out, whose gates look for themselves.
     pub(super) fn is_applying(&self) -> bool {
         matches!(self.app.record.phase, Phase::Applying { .. } | Phase::RollingBack { .. })
+    }
+
+    /// Whether deletions have their own wait: the revision is not at rest yet.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.is_applying() || matches!(self.app.record.phase, Phase::Probation { .. })
     }
 
     /// Whether somebody waits for its health.
@@ -111,8 +120,11 @@ impl Managed {
 
     /// Marks every object that can be unhealthy for a fresh verdict.
     pub(super) fn look_at_everything(&mut self, now: Uptime) {
-        let watched = self.inventory.keys().filter(|key| watches_health(&key.kind()));
-        let keys: BTreeSet<ObjectKey> = watched.cloned().collect();
+        let counts = |(key, entry): &(&ObjectKey, &InventoryEntry)| {
+            watches_health(&key.kind()) && !entry.leaving
+        };
+        let keys: BTreeSet<ObjectKey> =
+            self.inventory.iter().filter(counts).map(|(key, _)| key.clone()).collect();
         self.view.health.retain(|key, _| keys.contains(key));
         self.view.dirty = keys;
         self.view.look_at = Some(now);

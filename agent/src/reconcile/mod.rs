@@ -29,6 +29,7 @@ mod journal;
 mod left_alone;
 mod managed;
 mod outside;
+mod owners;
 mod poller;
 mod reconciler;
 mod returned;

@@ -13,7 +13,7 @@ use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use leeward_core::{
     cycle::{App, AppEvent, AppRecord, Effect, Now, Phase, step},
-    model::{AppName, KindVersion, Seen, Uptime},
+    model::{AppName, InventoryEntry, KindVersion, Seen, Uptime},
     report::{Event, EventData},
 };
 use leeward_wire::{
@@ -231,6 +231,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             self.survey(true);
         }
         next = self.variables.look_at.map_or(next, |at| next.min(at));
+        self.give_back();
         let names: Vec<AppName> = self.apps.keys().cloned().collect();
         for name in names {
             next = next.min(self.turn_to(&name));
@@ -310,6 +311,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
         app.record.keep_good_revisions(self.settings.config.store.good_revisions);
         if app.record != before {
             batch.apps.push(app.record.clone());
+        }
+        if matches!(before.phase, Phase::Probation { .. }) && app.record.phase == Phase::Good {
+            // It has proven itself with what another app left to it, and keeps that.
+            let taken = managed.inventory.iter().filter(|(_, entry)| entry.from.is_some());
+            batch.inventory.extend(taken.map(|(key, entry)| {
+                let entry = InventoryEntry { from: None, ..entry.clone() };
+                (name.clone(), key.clone(), Some(entry))
+            }));
         }
         managed.app = app;
         if !managed.app.record.phase.has_same_work(&before.phase) {

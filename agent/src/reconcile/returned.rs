@@ -8,14 +8,15 @@ use std::{
 
 use leeward_core::{
     cycle::{
-        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent, LOOK_AGAIN,
-        gate, is_well,
+        AppEvent, AppHealth, AppRecord, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent,
+        LOOK_AGAIN, gate, is_well,
     },
-    gate::{Hold, HoldReason},
-    health::{Health, Verdict, roll_up, waits_outside, watches_health, with_run},
-    model::{AppName, ClusterFault, InventoryEntry, ObjectKey, Run},
-    plan::{desired::fault_of, order::StageName},
+    health::{Cause, Health, Verdict, roll_up, waits_outside, watches_health, with_run},
+    model::{AppName, ClusterFault, InventoryEntry, ObjectFault, ObjectKey, Run},
+    plan::order::StageName,
+    report::{Event, EventData},
 };
+use leeward_wire::AppPruned;
 
 use super::{
     errand::{
@@ -26,6 +27,7 @@ use super::{
         prepare::Undesired,
         send::Sent,
     },
+    owners::NAMED,
     reconciler::Reconciler,
     sightings::{AGAIN_AT_REST, AGAIN_AT_WORK, rest_after_look},
 };
@@ -63,17 +65,20 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     let wanted = managed.app.record.wanted();
                     if wanted.is_some_and(|wanted| wanted.content == content) {
                         managed.view.desired = Some((content, desired));
+                        self.mark_foreign(name);
                     }
                 }
                 Err(_) if is_late => {}
                 Err(undesired) => self.cannot_prepare(name, undesired),
             },
             Outcome::Preflighted(_)
+            | Outcome::Asked { .. }
             | Outcome::Proved { .. }
             | Outcome::Confirmed(_)
             | Outcome::Free(_)
                 if is_late => {}
-            Outcome::Preflighted(done) => self.preflighted(name, *done),
+            Outcome::Preflighted(done) => self.preflighted(name, done),
+            Outcome::Asked { done, stands } => self.asked(name, *done, &stands),
             Outcome::Looked { keys, .. } if is_late => {
                 let again = self.clock.uptime() + AGAIN_AT_WORK;
                 if let Some(managed) = self.apps.get_mut(name) {
@@ -123,7 +128,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.take(name, event, Batch::default());
     }
 
-    fn preflighted(&mut self, name: &AppName, done: Preflighted) {
+    fn preflighted(&mut self, name: &AppName, done: Box<Preflighted>) {
+        if let Some(done) = self.ask_owners(name, done) {
+            self.conclude(name, *done, Batch::default());
+        }
+    }
+
+    /// Draws the conclusions from a preflight; the batch is recorded with them.
+    pub(super) fn conclude(&mut self, name: &AppName, done: Preflighted, mut batch: Batch) {
         let Preflighted { revision, desired, adopted, unproven, left_alone, is_missing, event } =
             done;
         if is_missing && self.is_pinned_to(name, &revision) {
@@ -137,18 +149,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if is_missing {
             self.ask_poll(true);
         }
-        let foreign: Vec<_> = desired
-            .iter()
-            .flat_map(|desired| &desired.objects)
-            .filter_map(|one| Some((one, self.owner(name, one.key())?)))
-            .map(|(one, owner)| fault_of(&one.manifest, format!("app {owner} owns it")))
-            .collect();
-        let event = if foreign.is_empty() {
-            event
-        } else {
-            let detail = format!("an object belongs to another app: {}", foreign[0]);
-            AppEvent::Held(Hold::of(HoldReason::Owner, detail))
-        };
         let cleared = event == AppEvent::Cleared;
         if let Some(desired) = desired.as_ref().filter(|_| cleared) {
             self.leave_alone(name, desired, &adopted, left_alone);
@@ -156,7 +156,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let Some(managed) = self.apps.get_mut(name) else { return };
         let epoch = managed.epoch;
         let adopted = adopted.into_iter().map(|(key, entry)| (name.clone(), key, Some(entry)));
-        let batch = Batch { inventory: adopted.collect(), ..Batch::default() };
+        batch.inventory.extend(adopted);
         self.take(name, event, batch);
         self.watch_inventory();
         // Only now: a change of phase forgets what belonged to the last one.
@@ -167,6 +167,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let is_whole = desired.unknown.is_empty();
             managed.view.desired = is_whole.then_some((revision.content, desired));
             managed.view.progress.unproven = unproven;
+            self.mark_foreign(name);
         }
     }
 
@@ -194,8 +195,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.record_ended(name, found.ended);
         let Some(managed) = self.apps.get_mut(name) else { return };
         let candidate = managed.app.record.candidate().map(|one| one.commit.to_string());
+        let inventory = &managed.inventory;
+        let counts = |key: &ObjectKey| inventory.get(key).is_some_and(|one| !one.leaving);
+        managed.view.health.retain(|key, _| counts(key));
         for (key, health) in found.verdicts {
-            let Some(entry) = managed.inventory.get(&key) else { continue };
+            let Some(entry) = inventory.get(&key).filter(|entry| !entry.leaving) else { continue };
             let run = entry.run.as_ref().filter(|_| entry.applied.is_some());
             managed.view.health.insert(key, with_run(health, run, candidate.as_deref()));
         }
@@ -207,7 +211,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let failed = managed.view.health.values().any(|one| one.verdict == Verdict::Failed);
         self.variables.hide_unknown(&managed.app.record, &mut sum.faults);
         let waits_outside = waits_outside(managed.view.health.values());
-        let health = AppHealth { name: sum.health, failed, waits_outside, faults: sum.faults };
+        let is_crowded = managed.view.health.values().any(|one| one.cause == Cause::Room);
+        let (name_of, faults) = (sum.health, sum.faults);
+        let health = AppHealth { name: name_of, failed, waits_outside, is_crowded, faults };
         let epoch = managed.epoch;
         self.take(name, AppEvent::Observed(health), Batch::default());
         let Some(managed) = self.apps.get_mut(name).filter(|one| one.epoch == epoch) else {
@@ -296,6 +302,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 keep: apply.keep,
                 replace: apply.replace,
                 run: run.or_else(|| manifest.and_then(Run::begun)),
+                leaving: false,
+                from: known.and_then(|entry| entry.from.clone()),
             };
             managed.view.settled(key);
             managed.view.progress.replacing.remove(key);
@@ -366,15 +374,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     fn deleted(&mut self, name: &AppName, deletions: Vec<(ObjectKey, Deletion)>, is_late: bool) {
-        let now = self.clock.uptime();
+        let (now, stamp) = (self.clock.uptime(), self.journal.stamp());
         let Some(managed) = self.apps.get_mut(name) else { return };
         let mut batch = Batch::default();
+        let mut confirmed = Vec::new();
         let mut obstacle = None;
-        let mut under_way = BTreeMap::new();
+        let (mut under_way, mut wanted) = (BTreeMap::new(), BTreeMap::new());
         for (key, deletion) in deletions {
             match deletion {
                 Deletion::Gone => {
                     managed.view.progress.counts.pruned += 1;
+                    confirmed.push(key.clone());
                     batch.inventory.push((name.clone(), key, None));
                 }
                 Deletion::NotOurs(reason) => {
@@ -385,10 +395,15 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     let since = managed.view.progress.deleting.get(&key).map(|one| one.since);
                     if since.is_some_and(|since| since + UNSERVED_FOR <= now) {
                         managed.view.progress.counts.pruned += 1;
+                        confirmed.push(key.clone());
                         batch.inventory.push((name.clone(), key, None));
                     } else {
                         drop(under_way.insert(key, "its kind is not served now".to_owned()));
                     }
+                }
+                Deletion::Wanted(reason) => {
+                    managed.view.progress.wanted_by_others.insert(key.clone(), reason.clone());
+                    wanted.insert(key, reason);
                 }
                 Deletion::UnderWay(reason) => drop(under_way.insert(key, reason)),
                 Deletion::Failed(fault) if fault.is_api_server() => {
@@ -407,11 +422,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
             awaited.reason.clone_from(reason);
             managed.view.progress.look_again = Some(now + LOOK_AGAIN);
         }
-        let is_applying = managed.is_applying();
+        let is_on_its_way = managed.is_on_its_way();
+        if !managed.is_applying() {
+            let event = pruned_event(name, &managed.app.record, &confirmed);
+            batch.events.extend(event.map(|event| (stamp, event)));
+        }
         self.record(batch);
         self.watch_inventory();
         self.free(name, |one| gone.contains(&one.key));
-        if !is_applying {
+        if !is_on_its_way {
+            under_way.extend(wanted);
             self.stick(name, &under_way);
         }
         match obstacle {
@@ -421,4 +441,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
             None => self.take(name, AppEvent::StageApplied, Batch::default()),
         }
     }
+}
+
+/// Says what is gone; what goes while a plan is carried out is counted with the plan.
+fn pruned_event(name: &AppName, record: &AppRecord, gone: &[ObjectKey]) -> Option<Event> {
+    let revision = record.wanted().filter(|_| !gone.is_empty())?;
+    let named = gone.iter().take(NAMED).map(|key| ObjectFault::of_object(key, "deleted"));
+    let data = AppPruned {
+        commit: revision.commit,
+        content: revision.content.clone(),
+        pruned: gone.len() as u64,
+        objects: named.collect(),
+    };
+    Some(Event::new(Some(name), &EventData::AppPruned(data)))
 }

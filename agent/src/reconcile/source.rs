@@ -247,6 +247,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn offer_all(&mut self, source: &SourceRecord, offers: Vec<Offer>) {
         let offered: BTreeSet<AppName> = offers.iter().map(|(spec, _)| spec.name.clone()).collect();
         self.apps.values_mut().for_each(|managed| managed.wanting = None);
+        for (spec, _) in &offers {
+            self.rename(spec, &offered);
+        }
         for (spec, offer) in offers {
             match offer {
                 Ok(revision) => self.offer(spec, revision, false),
@@ -311,7 +314,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
     }
 
-    fn forget_app(&mut self, name: &AppName) {
+    pub(super) fn forget_app(&mut self, name: &AppName) {
         if let Some(managed) = self.apps.remove(name) {
             self.last_epoch = self.last_epoch.max(managed.epoch);
             if let Some(errand) = managed.errand {

@@ -91,7 +91,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             open: managed.view.drifting() as u64,
             message: managed.view.message.as_str(),
             wanting: managed.wanting.as_deref(),
-            awaits: managed.view.progress.awaits(now).filter(|_| managed.is_applying()),
+            awaits: managed.view.progress.awaits(now).filter(|_| managed.is_on_its_way()),
             under_way: managed.errand.as_ref().map(|errand| (errand.about, now - errand.since)),
         });
         document(&facts, &apps.collect::<Vec<_>>())

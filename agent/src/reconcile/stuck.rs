@@ -8,11 +8,7 @@ use leeward_core::{
     model::{AppName, InventoryEntry, ObjectKey},
 };
 
-use super::{
-    budget::Class,
-    errand::{Outcome, delete::delete},
-    reconciler::Reconciler,
-};
+use super::reconciler::Reconciler;
 use crate::{edge::Cluster, store::Batch};
 
 /// From this try on an object counts as stuck. A single try may have met a
@@ -63,10 +59,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if due.is_empty() {
             return false;
         }
-        let (class, app) = (Class::of(due.len()), name.clone());
-        let _sent = self.send_for(name, "deletes what did not go", class, async move |means| {
-            Outcome::Deleted(delete(&means, &app, due).await)
-        });
+        let _sent = self.send_deletions(name, "deletes what did not go", due);
         true
     }
 }

@@ -20,6 +20,7 @@ use super::{
     budget::Class,
     errand::{
         Back, Outcome,
+        claims::Neighbours,
         delete::delete,
         look::{Look, LookFor, POD_QUERIES, look},
         preflight::{Candidate, applies, dry_run, preflight},
@@ -91,6 +92,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
             Work::Preflight => self.begin_preflight(name),
             Work::Apply => self.apply(name),
+            Work::Prune => self.prune(name),
             Work::Heal => self.heal(name),
         }
     }
@@ -101,7 +103,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         app.record.spec.depends_on.iter().find(|name| !self.is_settled(name)).cloned()
     }
 
-    fn is_settled(&self, name: &AppName) -> bool {
+    pub(super) fn is_settled(&self, name: &AppName) -> bool {
         self.apps.get(name).is_some_and(|managed| {
             let record = &managed.app.record;
             let good = record.good.as_ref().map(|good| &good.revision.content);
@@ -126,13 +128,21 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let outside = Rc::clone(&self.outside);
         let Some(managed) = self.apps.get_mut(name) else { return Turn::Until(None) };
         let epoch = managed.epoch;
-        managed.errand = Some(UnderWay { about, since, stop: stop.clone() });
+        let writes = BTreeSet::new();
+        managed.errand = Some(UnderWay { about, since, writes, stop: stop.clone() });
         let app = name.clone();
         self.send(Box::pin(async move {
             let outcome = Box::new(work(outside.means(class, stop)).await);
             Back::App { app, epoch, outcome }
         }));
         Turn::Until(None)
+    }
+
+    /// Notes what the errand that was just sent for an app may write or delete.
+    pub(super) fn writes(&mut self, name: &AppName, keys: impl IntoIterator<Item = ObjectKey>) {
+        if let Some(errand) = self.apps.get_mut(name).and_then(|managed| managed.errand.as_mut()) {
+            errand.writes = keys.into_iter().collect();
+        }
     }
 
     /// Has objects looked at.
@@ -195,6 +205,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             // What was never ours is asked anew.
             left_alone: managed.owned_and_left_alone().cloned().collect(),
             approved,
+            neighbours: self.neighbours(name),
         };
         self.send_for(name, "examines the candidate", Class::Short, async move |means| {
             Outcome::Preflighted(Box::new(preflight(&means, candidate).await))
@@ -234,8 +245,35 @@ impl<C: Cluster + 'static> Reconciler<C> {
             view: &managed.view,
             inventory: &managed.inventory,
             rolling_back: managed.is_rolling_back(),
+            prunes_first: managed.app.record.spec.prune.first,
         };
         let step = applying.next_step(now);
+        self.carry_out(name, step, desired)
+    }
+
+    /// Deletes what the revision on probation does not declare any more.
+    fn prune(&mut self, name: &AppName) -> Turn {
+        let now = self.clock.uptime();
+        let managed = &self.apps[name];
+        let Some(wanted) = managed.app.record.wanted().cloned() else { return Turn::Until(None) };
+        let Some(desired) = managed.view.desired_for(&wanted.content).cloned() else {
+            return self.prepare(name, &wanted);
+        };
+        let applying = Applying {
+            desired: &desired,
+            plan: &managed.plan(&desired, &BTreeSet::new()),
+            view: &managed.view,
+            inventory: &managed.inventory,
+            rolling_back: false,
+            prunes_first: false,
+        };
+        let step = applying.leave(now);
+        self.carry_out(name, step, desired)
+    }
+
+    /// Takes a step, but changes nothing in the cluster before that is on disk.
+    fn carry_out(&mut self, name: &AppName, step: ApplyStep, desired: Arc<Desired>) -> Turn {
+        let managed = &self.apps[name];
         let changes_cluster =
             matches!(step, ApplyStep::Send(..) | ApplyStep::SendAgain(_) | ApplyStep::Delete(_));
         if changes_cluster && !self.journal.is_written(managed.durable_from) {
@@ -294,13 +332,34 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 }
                 self.send_objects(name, StageName::After, applies, desired)
             }
-            ApplyStep::Delete(due) => {
-                let (class, app) = (Class::of(due.len()), name.clone());
-                self.send_for(name, "prunes", class, async move |means| {
-                    Outcome::Deleted(delete(&means, &app, due).await)
-                })
-            }
+            ApplyStep::Delete(due) => self.send_deletions(name, "prunes", due),
         }
+    }
+
+    /// Has objects deleted that no other app wants.
+    pub(super) fn send_deletions(
+        &mut self,
+        name: &AppName,
+        about: &'static str,
+        due: Vec<(ObjectKey, String)>,
+    ) -> Turn {
+        let deleting = &self.apps[name].view.progress.deleting;
+        // What was asked for once is asked for again without another look around.
+        let is_news = due.iter().any(|(key, _)| !deleting.contains_key(key));
+        let neighbours = if is_news { self.neighbours(name) } else { Neighbours::default() };
+        let inventory = &self.apps[name].inventory;
+        let left_by = due
+            .iter()
+            .filter_map(|(key, _)| Some((key.clone(), inventory.get(key)?.from.clone()?)))
+            .collect();
+        let around = (neighbours, left_by);
+        let (class, app) = (Class::of(due.len()), name.clone());
+        let keys: Vec<ObjectKey> = due.iter().map(|(key, _)| key.clone()).collect();
+        let sent = self.send_for(name, about, class, async move |means| {
+            Outcome::Deleted(delete(&means, &app, due, around).await)
+        });
+        self.writes(name, keys);
+        sent
     }
 
     fn send_objects(
@@ -312,13 +371,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
     ) -> Turn {
         let managed = &self.apps[name];
         let class = Class::of(applies.len());
+        let keys: Vec<ObjectKey> = applies.iter().map(|apply| apply.key.clone()).collect();
         let replacing = managed.view.progress.replacing.keys().cloned().collect();
         let consignment = Consignment::new(desired, vec![applies], &managed.inventory, replacing)
             .taking_over(&managed.view.shared);
-        self.send_for(name, "applies", class, async move |means| Outcome::Sent {
+        let sent = self.send_for(name, "applies", class, async move |means| Outcome::Sent {
             stage,
             sent: send(&means, &consignment).await,
-        })
+        });
+        self.writes(name, keys);
+        sent
     }
 
     /// `inventory := old ∪ new`, on disk before the first object is sent: what
@@ -353,9 +415,20 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 keep: apply.keep,
                 replace: apply.replace,
                 run: before.and_then(|entry| entry.run.clone()),
+                leaving: false,
+                from: before.and_then(|entry| entry.from.clone()),
             };
             if before != Some(&entry) {
                 batch.inventory.push((name.clone(), apply.key.clone(), Some(entry)));
+            }
+        }
+        // Also what is applied already: on the way back it may be what was to go.
+        let sent: BTreeSet<&ObjectKey> = applies(plan).map(|apply| &apply.key).collect();
+        for (key, entry) in managed.inventory.iter().filter(|(key, _)| !sent.contains(key)) {
+            let leaving = !desired.declares(key) && !entry.keep;
+            if entry.leaving != leaving {
+                let entry = InventoryEntry { leaving, ..entry.clone() };
+                batch.inventory.push((name.clone(), key.clone(), Some(entry)));
             }
         }
         self.record(batch);
@@ -365,20 +438,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
         Turn::GoOn
     }
-
-    /// Returns the other app of ours that owns an object.
-    pub(super) fn owner(&self, name: &AppName, key: &ObjectKey) -> Option<&AppName> {
-        let mut others = self.apps.iter().filter(|(other, _)| *other != name);
-        others.find(|(_, managed)| managed.owns(key)).map(|(other, _)| other)
-    }
 }
 
 /// Returns what changed, and some of what was not well.
 fn keys_to_look_at(managed: &mut super::managed::Managed) -> BTreeSet<ObjectKey> {
-    let view = &mut managed.view;
+    let (view, inventory) = (&mut managed.view, &managed.inventory);
     let mut keys = std::mem::take(&mut view.dirty);
     let unwell = view.health.iter().filter(|(_, health)| !is_well(health));
     keys.extend(unwell.map(|(key, _)| key.clone()).take(POD_QUERIES * 2));
     keys.retain(|key| watches_health(&key.kind()));
+    // What is to go is no part of what is to be well.
+    keys.retain(|key| inventory.get(key).is_none_or(|entry| !entry.leaving));
     keys
 }

@@ -46,7 +46,7 @@ fn requests() -> Vec<(Request, &'static str)> {
         ),
         (Request::Resume { app: app() }, "End the pause."),
         (
-            Request::Approve { app: "shop".to_owned() },
+            Request::Approve { app: "shop".to_owned(), yes: true },
             "Let the plan that the prune guard holds go ahead, once.",
         ),
         (

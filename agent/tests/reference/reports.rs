@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use leeward_wire::{
-    AgentStarted, AppApplied, AppHeld, AppJudged, AppPinned, AppReleased, AppRolledBack,
-    CloudEvent, ContentId, Drift, EventData, EventKind, FieldChange, GitId, LastRun, LinkChanged,
-    LinkState, LinkStep, ObjectFault, ReportGap, RevisionFetched, StatusDocument,
+    AgentStarted, AppApplied, AppHeld, AppJudged, AppMoved, AppPinned, AppPruned, AppReleased,
+    AppRolledBack, CloudEvent, ContentId, Drift, EventData, EventKind, FieldChange, GitId, LastRun,
+    LinkChanged, LinkState, LinkStep, ObjectFault, ReportGap, RevisionFetched, StatusDocument,
 };
 use serde_json::Value;
 
@@ -128,6 +128,7 @@ fn describe(kind: EventKind) -> Described {
         | EventKind::State => of_agent(kind),
         EventKind::DriftHealed | EventKind::DriftSeen => of_drift(kind),
         EventKind::AppPinned | EventKind::AppReleased => of_rollback(kind),
+        EventKind::AppPruned | EventKind::AppMoved => of_leaving(kind),
         _ => of_app(kind),
     }
 }
@@ -322,6 +323,44 @@ fn of_rollback(kind: EventKind) -> Described {
             }),
         },
     }
+}
+
+/// What leaves an app.
+fn of_leaving(kind: EventKind) -> Described {
+    match kind {
+        EventKind::AppPruned => Described {
+            when: "Objects that the revision does not declare any more are gone, once it has proven itself. What has \
+                   to go before that is counted in `app.applied`.",
+            fields: with([
+                ("pruned", "how many"),
+                ("objects", "the first 20: `object`, `origin` (null), `message`"),
+            ]),
+            example: EventData::AppPruned(AppPruned {
+                commit: commit(1),
+                content: content(),
+                pruned: 1,
+                objects: vec![named("deleted")],
+            }),
+        },
+        _ => Described {
+            when: "Objects of another app belong to this one from now on, because Git says so. Nothing was deleted.",
+            fields: vec![
+                ("from", "the app that had them"),
+                ("count", "how many"),
+                ("objects", "the first 20: `object`, `origin` (null), `message`"),
+            ],
+            example: EventData::AppMoved(AppMoved {
+                from: "front".to_owned(),
+                count: 1,
+                objects: vec![named("moved")],
+            }),
+        },
+    }
+}
+
+fn named(what: &str) -> ObjectFault {
+    let (object, origin) = (Some("ConfigMap shop/old".to_owned()), None);
+    ObjectFault { object, origin, message: what.to_owned() }
 }
 
 fn of_drift(kind: EventKind) -> Described {

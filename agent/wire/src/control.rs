@@ -29,6 +29,9 @@ pub enum Request {
     /// Let the plan that the prune guard holds go ahead, once.
     Approve {
         app: AppName,
+        /// Also where data is lost for good.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        yes: bool,
     },
     /// Try the newest revision of an app again, though it was bad, or waits.
     Retry {
@@ -45,6 +48,11 @@ pub enum Request {
     /// End a rollback that a person asked for.
     Release {
         app: AppName,
+    },
+    /// Make the fields of another field manager Git's to decide.
+    Takeover {
+        app: Option<AppName>,
+        from: String,
     },
     /// Compare the cluster with the revision that an app should be at.
     Diff {

@@ -24,8 +24,8 @@ mod report;
 mod status;
 
 pub use event::{
-    AgentStarted, AppApplied, AppHeld, AppJudged, AppPinned, AppReleased, AppRolledBack, Drift,
-    EventData, EventKind, LastRun, LinkChanged, ReportGap, RevisionFetched,
+    AgentStarted, AppApplied, AppHeld, AppJudged, AppMoved, AppPinned, AppPruned, AppReleased,
+    AppRolledBack, Drift, EventData, EventKind, LastRun, LinkChanged, ReportGap, RevisionFetched,
 };
 pub use history::{RevisionRecord, RevisionVerdict};
 pub use id::{AppName, ContentId, GitId, ParseIdError};

@@ -76,6 +76,26 @@ impl Scenario {
         Ok(Some(scenario))
     }
 
+    /// As `start`, and returns once the first commit is good everywhere.
+    pub async fn started(
+        name: &str,
+        files: &[(&str, String)],
+        options: impl FnOnce(AgentOptions) -> AgentOptions,
+    ) -> Result<Option<Self>> {
+        let Some(mut scenario) = Self::start(name, files, options).await? else { return Ok(None) };
+        let commit = scenario.repository.head()?.context("the repository is empty")?;
+        scenario.good_at(&commit).await?;
+        Ok(Some(scenario))
+    }
+
+    /// The uids of all pods in the namespace of the scenario, sorted.
+    pub async fn pods(&self) -> Result<Vec<String>> {
+        let path = format!("/api/v1/namespaces/{}/pods", self.name);
+        let mut pods: Vec<String> = self.api.list(&path).await?.iter().map(objects::uid).collect();
+        pods.sort();
+        Ok(pods)
+    }
+
     /// As `start`, but with no namespace yet, and the agent does not run.
     pub async fn prepare(
         name: &str,
@@ -118,6 +138,14 @@ impl Scenario {
             .map(|(path, content)| Change::write(self.path(path), content.clone()))
             .collect();
         self.repository.commit("Change the cluster", &changes)
+    }
+
+    /// Deletes files or folders and writes others, in one commit.
+    pub fn rearrange(&self, gone: &[&str], files: &[(&str, String)]) -> Result<String> {
+        let gone = gone.iter().map(|path| Change::delete(self.path(path)));
+        let written =
+            files.iter().map(|(path, content)| Change::write(self.path(path), content.clone()));
+        self.repository.commit("Rearrange the cluster", &gone.chain(written).collect::<Vec<_>>())
     }
 
     /// Deletes files or folders below the cluster's path, in one commit.

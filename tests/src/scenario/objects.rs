@@ -33,6 +33,29 @@ pub fn deployment(namespace: &str, name: &str, image: &str) -> Value {
     })
 }
 
+/// A claim of 1 GiB.
+pub fn claim(namespace: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": "1Gi" } },
+        },
+    })
+}
+
+/// `leeward.yaml` with these apps, each in the folder of its own name, and with what
+/// more is said of it.
+pub fn apps(entries: &[(&str, &str)]) -> String {
+    let lines: String = entries
+        .iter()
+        .map(|(name, more)| format!("- name: {name}\n  path: {name}\n{more}"))
+        .collect();
+    format!("apiVersion: leeward.dev/v1alpha1\nkind: Apps\napps:\n{lines}")
+}
+
 pub fn service(namespace: &str, name: &str, port: u32) -> Value {
     json!({
         "apiVersion": "v1",

@@ -162,7 +162,7 @@ async fn kind_and_its_objects_that_leave_git_together_go_with_one_approval() {
     apart.wait_troubled(|app| app.phase == PhaseName::Held).await.unwrap();
     heals_while(&apart, |_| true).await;
     let app = apart.troubled.clone();
-    apart.scenario.tell(&["approve", &app]).await.unwrap();
+    apart.scenario.tell(&["approve", &app, "--yes"]).await.unwrap();
     apart.scenario.wait_gone(&kind).await.unwrap();
     apart.both_good().await.unwrap();
 }

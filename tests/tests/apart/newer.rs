@@ -118,12 +118,18 @@ async fn report_counts_all_objects_although_a_commit_about_others_came_meanwhile
     apart.both_good().await.unwrap();
     apart.scenario.agent.kill();
     let events = outbox(&apart.scenario.agent).unwrap();
-    let applied = events.iter().rfind(|one| {
-        one.event.kind == EventKind::AppApplied
-            && one.event.subject.as_deref() == Some(apart.troubled.as_str())
-    });
-    let data = &applied.unwrap().event.data;
-    assert_eq!((&data["created"], &data["pruned"]), (&json!(10), &json!(1)), "{data}");
+    let last = |kind| {
+        let about = Some(apart.troubled.as_str());
+        let found = events
+            .iter()
+            .rfind(|one| one.event.kind == kind && one.event.subject.as_deref() == about);
+        found.unwrap().event.data.clone()
+    };
+    let data = last(EventKind::AppApplied);
+    assert_eq!((&data["created"], &data["pruned"]), (&json!(10), &json!(0)), "{data}");
+    // What Git does not have any more goes once the revision has proven itself.
+    let data = last(EventKind::AppPruned);
+    assert_eq!((&data["pruned"], &data["commit"]), (&json!(1), &json!(foreign)), "{data}");
 }
 
 #[tokio::test]

@@ -76,3 +76,30 @@ async fn field_that_another_tool_applied_too_goes_when_git_removes_it() {
     let app = scenario.wait_app(name, |app| app.drift.open == 0).await.unwrap();
     assert_eq!(app.drift.healed, 1);
 }
+
+#[tokio::test]
+async fn what_a_person_takes_over_is_as_git_says_as_a_whole() {
+    let name = "shared-takeover";
+    let before = map(name, "settings", &[("other", "1")]);
+    let files = [("all.yaml", documents(&[before.clone()]))];
+    let Some(mut scenario) = Scenario::prepare(name, &files, |options| options).await.unwrap()
+    else {
+        return;
+    };
+    scenario.api.apply(&namespace(name), MEDDLER).await.unwrap();
+    create(&scenario, &map(name, "settings", &[("other", "1"), ("theirs", "1")]), "rancher").await;
+    scenario.agent.start_again().unwrap();
+    let commit = scenario.repository.head().unwrap().unwrap();
+    scenario.good_at(&commit).await.unwrap();
+    assert_eq!(text(&scenario.live(&before).await.unwrap().unwrap(), "/data/theirs"), "1");
+    let refused = scenario.tell(&["takeover", "--from", "helm"]).await.unwrap_err().to_string();
+    assert!(refused.contains("rancher"), "the managers are named: {refused}");
+    let told = scenario.tell(&["takeover", name, "--from", "rancher"]).await.unwrap();
+    assert!(told.contains("1 objects: ConfigMap shared-takeover/settings"), "{told}");
+    scenario
+        .wait_live(&before, |live| {
+            live["data"].get("theirs").is_none() && text(live, "/data/key") == "1"
+        })
+        .await
+        .unwrap();
+}

@@ -32,7 +32,16 @@ async fn held_until_approved(scenario: &mut Scenario, app: &str, going: &[Value]
     let why = scenario.wait_why(|why| why[0]["blocker"] == "prune_guard").await.unwrap();
     let hint = why[0]["hint"].as_str().unwrap();
     assert!(hint.contains(&format!("leeward approve {app}")), "{hint}");
-    let said = scenario.tell(&["approve", app]).await.unwrap();
+    let mut approve = vec!["approve", app];
+    let loses =
+        |one: &Value| matches!(one["kind"].as_str(), Some("Namespace" | "PersistentVolumeClaim"));
+    if going.iter().any(loses) {
+        let refused = scenario.run(&approve).await.unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && told.contains("--yes"), "{told}");
+        approve.push("--yes");
+    }
+    let said = scenario.tell(&approve).await.unwrap();
     assert!(said.contains("approved"), "{said}");
     for manifest in going {
         scenario.wait_gone(manifest).await.unwrap();

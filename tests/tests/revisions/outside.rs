@@ -7,7 +7,7 @@ use leeward_tests::{
     scenario::{
         MEDDLER, Scenario, is_good_at,
         objects::{
-            GOOD_IMAGE, config_map, custom, definition, deployment, documents, image,
+            GOOD_IMAGE, apps, config_map, custom, definition, deployment, documents, image,
             is_rolled_out, namespace, policy, text,
         },
     },
@@ -130,22 +130,56 @@ async fn a_bad_revision_is_tried_again_when_a_person_says_so() {
     let Some(mut scenario) = started(name, std::slice::from_ref(&web)).await else { return };
     let refusal = scenario.tell(&["retry", name]).await.unwrap_err().to_string();
     assert!(refusal.contains("nothing of app out-retry is to be tried again"), "{refusal}");
-    let [policy, binding] = policy(name, &["CREATE", "UPDATE"], "configmaps", "false");
-    for manifest in [&policy, &binding] {
-        scenario.api.apply(manifest, MEDDLER).await.unwrap();
+    forbid_maps(&scenario).await;
+    let next = documents(&[web, config_map(name, "map", "1")]);
+    let next = scenario.commit(&[("all.yaml", next)]).unwrap();
+    scenario.wait_app(name, |app| !app.bad.is_empty()).await.unwrap();
+    permit_maps(&scenario).await;
+    scenario.tell(&["retry", name]).await.unwrap();
+    let app = scenario.wait_app(name, |app| is_good_at(app, &next)).await.unwrap();
+    assert_eq!(app.bad, []);
+}
+
+/// Has ConfigMaps refused in the namespace of the scenario, by a policy that Git lacks.
+async fn forbid_maps(scenario: &Scenario) {
+    let name = scenario.name();
+    for manifest in policy(name, &["CREATE", "UPDATE"], "configmaps", "false") {
+        scenario.api.apply(&manifest, MEDDLER).await.unwrap();
     }
     let probe = config_map(name, "probe", "1");
     while scenario.api.apply(&probe, MEDDLER).await.is_ok() {
         scenario.remove(&probe).await.unwrap();
     }
-    let next = documents(&[web, config_map(name, "map", "1")]);
-    let next = scenario.commit(&[("all.yaml", next)]).unwrap();
-    scenario.wait_app(name, |app| !app.bad.is_empty()).await.unwrap();
-    for manifest in [&binding, &policy] {
+}
+
+async fn permit_maps(scenario: &Scenario) {
+    let name = scenario.name();
+    for manifest in policy(name, &[], "configmaps", "false").iter().rev() {
         scenario.remove(manifest).await.unwrap();
     }
-    while scenario.api.apply(&probe, MEDDLER).await.is_err() {}
-    scenario.tell(&["retry", name]).await.unwrap();
-    let app = scenario.wait_app(name, |app| is_good_at(app, &next)).await.unwrap();
+    while scenario.api.apply(&config_map(name, "probe", "1"), MEDDLER).await.is_err() {}
+}
+
+#[tokio::test]
+async fn a_bad_revision_is_tried_again_as_often_as_the_repository_says() {
+    let name = "out-retries";
+    let app = "out-retries-app";
+    let web = deployment(name, "web", GOOD_IMAGE);
+    let files = [
+        ("leeward.yaml", apps(&[(app, "  retries: 2\n  retryInterval: 4s\n")])),
+        ("out-retries-app/all.yaml", documents(&[web.clone()])),
+    ];
+    let Some(mut scenario) = Scenario::started(name, &files, |options| options).await.unwrap()
+    else {
+        return;
+    };
+    forbid_maps(&scenario).await;
+    let next = documents(&[web, config_map(name, "map", "1")]);
+    let next = scenario.commit(&[("out-retries-app/all.yaml", next)]).unwrap();
+    scenario.wait_app(app, |app| !app.bad.is_empty()).await.unwrap();
+    let why = scenario.wait_why(|why| why[0]["blocker"] == "bad_revision").await.unwrap();
+    assert!(why[0]["hint"].as_str().unwrap().contains("tried again by itself"), "{why}");
+    permit_maps(&scenario).await;
+    let app = scenario.wait_app(app, |app| is_good_at(app, &next)).await.unwrap();
     assert_eq!(app.bad, []);
 }

@@ -4,18 +4,9 @@ use leeward_core::model::{AppStatus, HealthName, PhaseName};
 use leeward_tests::scenario::{
     Scenario, is_good_at,
     objects::{
-        config_map, custom, definition, deployment, documents, is_condition, text, written_at,
+        apps, config_map, custom, definition, deployment, documents, is_condition, text, written_at,
     },
 };
-
-/// `leeward.yaml` with these apps, each in the folder of its own name.
-fn apps(entries: &[(&str, &str)]) -> String {
-    let lines: String = entries
-        .iter()
-        .map(|(name, more)| format!("- name: {name}\n  path: {name}\n{more}"))
-        .collect();
-    format!("apiVersion: leeward.dev/v1alpha1\nkind: Apps\napps:\n{lines}")
-}
 
 #[tokio::test]
 async fn app_waits_until_what_it_depends_on_is_good() {

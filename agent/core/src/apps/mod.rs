@@ -14,7 +14,7 @@ use leeward_yaml::{Content, Dialect, Documents, Mark, Node};
 use reader::Reader;
 
 use crate::{
-    model::{APPS_FILE, AppName, AppSpec, Heal, IgnoreRule, PruneGuard},
+    model::{APPS_FILE, AppName, AppSpec, Heal, IgnoreRule, PruneGuard, RETRY_INTERVAL},
     render::{
         Files, Limits, RenderError,
         faults::Faults,
@@ -46,7 +46,7 @@ impl Default for AppDefaults {
             heal: Heal::Always,
             timeout: Duration::from_mins(5),
             soak: Duration::from_mins(1),
-            prune: PruneGuard { max_objects: 3, max_share: 0.3 },
+            prune: PruneGuard { max_objects: 3, max_share: 0.3, first: false },
         }
     }
 }
@@ -116,6 +116,9 @@ fn whole_folder(default_name: &str, defaults: &AppDefaults) -> AppSpec {
         timeout: defaults.timeout,
         soak: defaults.soak,
         prune: defaults.prune,
+        retries: 0,
+        retry_interval: RETRY_INTERVAL,
+        formerly: Vec::new(),
         ignore_differences: Vec::new(),
         substitute: None,
         substitute_from: Vec::new(),
@@ -218,7 +221,7 @@ fn declared_app(
     path: &str,
     defaults: &AppDefaults,
 ) -> Option<Declared> {
-    const KEYS: [&str; 10] = [
+    const KEYS: [&str; 13] = [
         "name",
         "path",
         "dependsOn",
@@ -226,6 +229,9 @@ fn declared_app(
         "timeout",
         "soak",
         "prune",
+        "retries",
+        "retryInterval",
+        "formerly",
         "ignoreDifferences",
         "substitute",
         variables::FROM,
@@ -237,17 +243,14 @@ fn declared_app(
     let heal = reader.optional(&app, "heal", |reader, node, path| {
         reader.one_of(node, path, &[("always", Heal::Always), ("report", Heal::Report)])
     });
-    let timeout = reader.optional(&app, "timeout", |reader, node, path| {
-        let timeout = reader.duration(node, path)?;
-        if timeout.is_zero() {
-            reader.fault(node.mark, format!("{path} must be more than 0s"));
-        }
-        Some(timeout)
-    });
+    let timeout = reader.optional(&app, "timeout", more_than_nothing);
     let soak = reader.optional(&app, "soak", Reader::duration);
     let prune = reader.optional(&app, "prune", |reader, node, path| {
         Some(prune_guard(reader, node, path, defaults.prune))
     });
+    let retries = reader.optional(&app, "retries", Reader::count).unwrap_or_default();
+    let retry_interval = reader.optional(&app, "retryInterval", more_than_nothing);
+    let formerly = reader.optional(&app, "formerly", names).unwrap_or_default();
     let ignore = reader.optional(&app, "ignoreDifferences", ignore_rules_of).unwrap_or_default();
     let substitute = reader.optional(&app, "substitute", variables::own);
     let from = reader.optional(&app, variables::FROM, variables::from).unwrap_or_default();
@@ -265,11 +268,27 @@ fn declared_app(
             timeout: timeout.unwrap_or(defaults.timeout),
             soak: soak.unwrap_or(defaults.soak),
             prune: prune.unwrap_or(defaults.prune),
+            retries,
+            retry_interval: retry_interval.unwrap_or(RETRY_INTERVAL),
+            formerly,
             ignore_differences: ignore,
             substitute,
             substitute_from: from,
         },
     })
+}
+
+fn more_than_nothing(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Duration> {
+    let length = reader.duration(node, path)?;
+    if length.is_zero() {
+        reader.fault(node.mark, format!("{path} must be more than 0s"));
+    }
+    Some(length)
+}
+
+fn names(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Vec<AppName>> {
+    let items = reader.items(node, path)?;
+    Some(items.iter().filter_map(|(item, path)| name(reader, item, path)).collect())
 }
 
 fn name(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<AppName> {
@@ -311,12 +330,14 @@ fn prune_guard(
     path: &str,
     default: PruneGuard,
 ) -> PruneGuard {
-    let guard = reader.fields(node, path, &["maxObjects", "maxShare"]);
+    let guard = reader.fields(node, path, &["maxObjects", "maxShare", "first"]);
     let max_objects = reader.optional(&guard, "maxObjects", Reader::count);
     let max_share = reader.optional(&guard, "maxShare", Reader::share);
+    let first = reader.optional(&guard, "first", Reader::boolean);
     PruneGuard {
         max_objects: max_objects.unwrap_or(default.max_objects),
         max_share: max_share.unwrap_or(default.max_share),
+        first: first.unwrap_or(default.first),
     }
 }
 

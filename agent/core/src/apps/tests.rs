@@ -54,7 +54,11 @@ fn the_example_of_the_contract_is_read() {
             prune: PruneGuard {
                 max_objects: 3,
                 max_share: 0.3,
+                first: false,
             },
+            retries: 0,
+            retry_interval: 600s,
+            formerly: [],
             ignore_differences: [],
             substitute: None,
             substitute_from: [],
@@ -71,7 +75,11 @@ fn the_example_of_the_contract_is_read() {
             prune: PruneGuard {
                 max_objects: 10,
                 max_share: 0.5,
+                first: false,
             },
+            retries: 0,
+            retry_interval: 600s,
+            formerly: [],
             ignore_differences: [
                 IgnoreRule {
                     group: Some(
@@ -141,17 +149,17 @@ fn every_fault_is_named_with_its_place_and_what_is_allowed() {
     leeward.yaml:7:9: apps[0].heal must be always or report, found "sometimes"
     leeward.yaml:8:12: apps[0].timeout must be a duration such as 30s, 5m or 1h30m, found the number 90
     leeward.yaml:9:9: apps[0].soak: `1.5h` is not a duration such as 30s, 5m or 1h30m
-    leeward.yaml:10:40: unknown key "max": known are maxObjects, maxShare
+    leeward.yaml:10:40: unknown key "max": known are maxObjects, maxShare, first
     leeward.yaml:10:23: apps[0].prune.maxObjects must be a whole number from 0, found the number -1
     leeward.yaml:10:37: apps[0].prune.maxShare must be a number from 0 to 1, found the number 2
     leeward.yaml:11:3: apps[1].name is missing
     leeward.yaml:11:9: apps[1].path must be relative to this file, found an absolute path
     leeward.yaml:13:14: apps[1].dependsOn must be a list, found "db"
     leeward.yaml:12:12: apps[1].timeout must be more than 0s
-    leeward.yaml:16:3: unknown key "color": known are name, path, dependsOn, heal, timeout, soak, prune, ignoreDifferences, substitute, substituteFrom
+    leeward.yaml:16:3: unknown key "color": known are name, path, dependsOn, heal, timeout, soak, prune, retries, retryInterval, formerly, ignoreDifferences, substitute, substituteFrom
     leeward.yaml:14:9: apps[2].name must be a string, found the number 5: quote it
     leeward.yaml:15:9: apps[2].path must not be empty: `.` is the folder of this file
-    leeward.yaml:17:3: apps[3] must be a mapping of name, path, dependsOn, heal, timeout, soak, prune, ignoreDifferences, substitute, substituteFrom, found "just text"
+    leeward.yaml:17:3: apps[3] must be a mapping of name, path, dependsOn, heal, timeout, soak, prune, retries, retryInterval, formerly, ignoreDifferences, substitute, substituteFrom, found "just text"
     leeward.yaml:19:9: the folder "nowhere" of app "lost" has no file
     "#);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::record::AppRecord;
+use super::{record::AppRecord, retries};
 use crate::{
     gate::HoldReason,
     model::{ContentId, Digest, HealthName, ObjectFault, Uptime},
@@ -46,6 +46,11 @@ pub struct App {
     pub told: Option<(ContentId, HoldReason, Option<Digest>)>,
     /// Since when all that is not well waits for something outside of Git, in probation.
     pub stands_still: Option<Uptime>,
+    /// In probation: objects go once the revision has proven itself. After a start that
+    /// has to be found out.
+    pub leaving: bool,
+    /// When the newest revision, which is bad, is tried again by itself.
+    pub retry_at: Option<Uptime>,
     /// When the pin ends by itself.
     pub pin_until: Option<Uptime>,
     pub health: AppHealth,
@@ -62,6 +67,7 @@ impl App {
         });
         let pin_until = record.pin.as_ref().and_then(|pin| pin.left(now));
         let deadline = Some(now.uptime + record.spec.timeout);
+        let retry_at = retries::next(&record, now.uptime);
         Self {
             record,
             entered: now.uptime,
@@ -75,9 +81,19 @@ impl App {
             holds: 0,
             told: None,
             stands_still: None,
+            leaving: true,
+            retry_at,
             pin_until,
             health: AppHealth::default(),
         }
+    }
+
+    /// Whether the time has come to delete what the revision does not declare any more.
+    pub fn may_prune(&self, now: Uptime) -> bool {
+        let soak = self.record.spec.soak;
+        let is_proven = self.healthy_since.is_some_and(|since| since + soak <= now);
+        let is_on_probation = matches!(self.record.phase, super::record::Phase::Probation { .. });
+        is_on_probation && self.leaving && (is_proven || self.health.is_crowded)
     }
 
     pub fn is_paused(&self, now: Uptime) -> bool {
@@ -94,6 +110,8 @@ pub struct AppHealth {
     /// All that is not healthy waits for something outside of Git: an image on its
     /// way over the link, a registry, a node.
     pub waits_outside: bool,
+    /// No node has room for some of it.
+    pub is_crowded: bool,
     /// The objects that are not healthy, worst first.
     pub faults: Vec<ObjectFault>,
 }

@@ -10,12 +10,12 @@ use super::{
     view::{Awaited, View},
 };
 use crate::{
-    health::{Verdict, watches_health},
+    health::{Cause, Verdict, watches_health},
     model::{InventoryEntry, ObjectFault, ObjectKey, Uptime},
     plan::{
         desired::Desired,
-        judges::fore,
-        order::{Apply, Plan, Stage, StageName, stands_in_the_way},
+        judges::{fore, is_exclusive},
+        order::{Apply, Plan, Stage, StageName, is_custom, prune_turn, stands_in_the_way},
     },
 };
 
@@ -65,6 +65,8 @@ pub struct Applying<'a> {
     pub view: &'a View,
     pub inventory: &'a BTreeMap<ObjectKey, InventoryEntry>,
     pub rolling_back: bool,
+    /// Both revisions cannot run side by side: what goes, goes first.
+    pub prunes_first: bool,
 }
 
 impl Applying<'_> {
@@ -91,12 +93,22 @@ impl Applying<'_> {
             if !fore.is_empty() {
                 return ApplyStep::Send(StageName::Foundations, fore);
             }
-            let obstructions = self.due(now, PATIENCE, &stands_in_the_way);
+            // One that goes may hold what one of its kind that comes is refused for.
+            let kinds: Vec<_> = progress.unproven.iter().map(ObjectKey::kind).collect();
+            let obstructs = |key: &ObjectKey| {
+                stands_in_the_way(key) || (is_exclusive(key) && kinds.contains(&key.kind()))
+            };
+            let obstructions = self.due(now, PATIENCE, &obstructs);
             if !obstructions.is_empty() {
                 return ApplyStep::Delete(obstructions);
             }
         }
         let Some(stage) = stage else { return self.prune(now) };
+        // What has no room beside the old gets it.
+        let crowding = self.due(now, LONGEST_DELETION, &|_| self.is_crowded());
+        if !crowding.is_empty() {
+            return ApplyStep::Delete(crowding);
+        }
         if progress.passed != Some(stage.name) {
             let before = self.desired.earlier_than(stage.name);
             let before: Vec<ObjectKey> =
@@ -108,7 +120,7 @@ impl Applying<'_> {
         if !is_foundation(stage) && !progress.unproven.is_empty() {
             return ApplyStep::Prove(progress.unproven.iter().cloned().collect());
         }
-        ApplyStep::Send(stage.name, stage.applies.iter().take(SENT_AT_ONCE).cloned().collect())
+        ApplyStep::Send(stage.name, together(stage.applies.iter()))
     }
 
     /// Names what is waited for longer than it can take.
@@ -127,36 +139,87 @@ impl Applying<'_> {
         Some(AppEvent::Obstacle { message })
     }
 
-    /// Deletes the last wave that is still there; the one before it when that is gone.
+    /// Deletes what does not wait until the revision has proven itself.
     fn prune(&self, now: Uptime) -> ApplyStep {
+        let first = |key: &ObjectKey| self.goes_first(key);
+        let due = self.due(now, LONGEST_DELETION, &first);
+        if !due.is_empty() {
+            return ApplyStep::Delete(due);
+        }
+        let leaving = self.plan.prunes.iter().any(|key| !first(key));
+        let (counts, stuck) = (self.counts(), self.stuck(&first));
+        ApplyStep::Know(AppEvent::ApplyDone { counts, stuck, leaving })
+    }
+
+    /// Decides what is done next to delete what the revision, which is well, does not
+    /// declare any more.
+    pub fn leave(&self, now: Uptime) -> ApplyStep {
+        if let Some(until) = self.view.progress.look_again.filter(|until| now < *until) {
+            return ApplyStep::Wait(until);
+        }
         let due = self.due(now, LONGEST_DELETION, &|_| true);
         if !due.is_empty() {
             return ApplyStep::Delete(due);
         }
-        ApplyStep::Know(AppEvent::ApplyDone { counts: self.counts(), stuck: self.stuck() })
+        ApplyStep::Know(AppEvent::Pruned { stuck: self.stuck(&|_| true) })
     }
 
-    /// Of what is to be deleted and `goes`, the last wave that is still there,
-    /// without what has not gone for so long.
+    /// What keeps new objects from being accepted or from running, and all of it where
+    /// nothing new is waited for, where there is no room for both, or where Git says so.
+    fn goes_first(&self, key: &ObjectKey) -> bool {
+        let awaits_nothing = self.desired.objects.is_empty();
+        // It would go on changing what the revision decides now.
+        let drives = key.is("autoscaling", "HorizontalPodAutoscaler");
+        self.prunes_first || awaits_nothing || drives || stands_in_the_way(key) || self.is_crowded()
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.view.health.values().any(|health| health.cause == Cause::Room)
+    }
+
+    /// Of what is to be deleted and `goes`, the next that go together, without what
+    /// has not gone for so long or what another app is about to take over.
     pub(super) fn due(
         &self,
         now: Uptime,
         patience: Duration,
         goes: &dyn Fn(&ObjectKey) -> bool,
     ) -> Vec<(ObjectKey, String)> {
+        let progress = &self.view.progress;
         let is_overdue = |key: &ObjectKey| {
-            let awaited = self.view.progress.deleting.get(key);
+            let awaited = progress.deleting.get(key);
             awaited.is_some_and(|awaited| awaited.since + patience <= now)
         };
-        let mut wave = None;
+        let mut together = None;
         self.plan
             .prunes
             .iter()
-            .filter(|key| goes(key) && !is_overdue(key))
+            .filter(|key| goes(key) && !progress.wanted_by_others.contains_key(*key))
+            .filter(|key| !is_overdue(key) && self.awaited_by(key).is_none())
             .filter_map(|key| Some((key, self.inventory.get(key)?)))
-            .take_while(|(_, entry)| *wave.get_or_insert(entry.wave) == entry.wave)
+            .take_while(|(key, entry)| {
+                let prune_turn = prune_turn(key, entry);
+                *together.get_or_insert(prune_turn) == prune_turn
+            })
             .map(|(key, entry)| (key.clone(), entry.version.clone()))
             .collect()
+    }
+
+    /// The custom resource that has to go before this object, if one is still on its
+    /// way: with its CRD goes everything that can clean up after it.
+    pub(super) fn awaited_by(&self, key: &ObjectKey) -> Option<&ObjectKey> {
+        let crds = self
+            .plan
+            .prunes
+            .iter()
+            .filter(|one| one.is("apiextensions.k8s.io", "CustomResourceDefinition"));
+        let groups: Vec<&str> = crds.filter_map(|one| Some(one.name.split_once('.')?.1)).collect();
+        if groups.is_empty() || is_custom(key) {
+            return None;
+        }
+        let deleting = self.view.progress.deleting.keys();
+        let mut going = deleting.filter(|one| self.inventory.contains_key(*one));
+        going.find(|one| groups.contains(&one.group.as_str()))
     }
 
     pub(super) fn counts(&self) -> ApplyCounts {
@@ -165,6 +228,15 @@ impl Applying<'_> {
         counts.unchanged = self.plan.unchanged.saturating_sub(sent) as u64;
         counts
     }
+}
+
+/// What of a stage is sent at once. An admission configuration can refuse everything
+/// else from the moment it is in, so it is sent when the rest of its stage is.
+pub(super) fn together<'a>(applies: impl Iterator<Item = &'a Apply>) -> Vec<Apply> {
+    let judges = |apply: &&Apply| apply.key.group == "admissionregistration.k8s.io";
+    let mut applies = applies.peekable();
+    let is_last = applies.peek().is_some_and(judges);
+    applies.take_while(|apply| is_last || !judges(apply)).take(SENT_AT_ONCE).cloned().collect()
 }
 
 /// What the health of all that comes before a stage means for it.
@@ -261,7 +333,8 @@ mod tests {
         let nothing = BTreeSet::new();
         let input = PlanInput { desired, inventory, drifted: &nothing, left_alone: &nothing };
         let plan = plan(&input);
-        let applying = Applying { desired, plan: &plan, view, inventory, rolling_back };
+        let applying =
+            Applying { desired, plan: &plan, view, inventory, rolling_back, prunes_first: true };
         let list = |keys: &[ObjectKey]| {
             keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
@@ -299,8 +372,25 @@ mod tests {
         before wave 1 look at Deployment.apps shop/web
         send wave 1: ConfigMap shop/late
         Wait(Uptime(9s))
-        Know(ApplyDone { counts: ApplyCounts { created: 0, changed: 0, pruned: 0, unchanged: 3 }, stuck: [] })
+        Know(ApplyDone { counts: ApplyCounts { created: 0, changed: 0, pruned: 0, unchanged: 3 }, stuck: [], leaving: false })
         "#);
+    }
+
+    #[test]
+    fn an_admission_configuration_is_sent_after_the_rest_of_its_stage() {
+        let policy = "ValidatingAdmissionPolicy";
+        let desired = prepared(
+            &[
+                manifest("admissionregistration.k8s.io/v1", policy, "p", "0"),
+                manifest("v1", "ConfigMap", "map", "0"),
+            ],
+            &[],
+        );
+        let step = |applied: &[&str]| {
+            step_of(&desired, &View::default(), &inventory(&desired, applied), false, 0)
+        };
+        assert_eq!(step(&[]), "send wave 0: ConfigMap shop/map");
+        assert!(step(&["map"]).starts_with("send wave 0: ValidatingAdmissionPolicy"));
     }
 
     #[test]
@@ -335,6 +425,75 @@ mod tests {
         view.progress.deleting.insert(claim, Awaited::from(Uptime::default()));
         assert!(step(&view, false, 59).starts_with("Delete"));
         assert!(step(&view, false, 60).starts_with("Know(ApplyDone {"));
+    }
+
+    /// What is decided about two objects that Git does not declare any more.
+    fn leaving(going: [(&str, &str); 2], view: &View) -> (String, String) {
+        let desired = desired();
+        let mut inventory = inventory(&desired, &["shop", "web", "late"]);
+        for (api_version, kind) in going {
+            let name = if kind == "CustomResourceDefinition" { "as.acme.io" } else { "old" };
+            inventory.insert(manifest(api_version, kind, name, "0").key, entry(None, 0));
+        }
+        let (drifted, left_alone) = (BTreeSet::new(), BTreeSet::new());
+        let plan = plan(&PlanInput {
+            desired: &desired,
+            inventory: &inventory,
+            drifted: &drifted,
+            left_alone: &left_alone,
+        });
+        let (rolling_back, prunes_first) = (false, false);
+        let applying = Applying {
+            desired: &desired,
+            plan: &plan,
+            view,
+            inventory: &inventory,
+            rolling_back,
+            prunes_first,
+        };
+        let told = |step| match step {
+            ApplyStep::Delete(due) => {
+                let keys: Vec<String> = due.iter().map(|(key, _)| key.kind.clone()).collect();
+                format!("delete {}", keys.join(", "))
+            }
+            ApplyStep::Know(AppEvent::ApplyDone { leaving, .. }) => format!("leaving: {leaving}"),
+            other => format!("{other:?}"),
+        };
+        let now = Uptime::from_secs(100);
+        (told(applying.next_step(now)), told(applying.leave(now)))
+    }
+
+    #[test]
+    fn what_goes_waits_until_the_revision_is_proven_but_not_what_stands_in_its_way() {
+        let old = [("apps/v1", "Deployment"), ("v1", "ConfigMap")];
+        let mut view = View::default();
+        let told = ("leaving: true".to_owned(), "delete Deployment, ConfigMap".to_owned());
+        assert_eq!(leaving(old, &view), told);
+        let quota = [("v1", "ResourceQuota"), ("v1", "ConfigMap")];
+        assert_eq!(leaving(quota, &view).0, "delete ResourceQuota");
+        // There is no room for both.
+        let web = desired().objects[1].key().clone();
+        let crowded = Health { cause: Cause::Room, ..Health::new(Verdict::Progressing, "") };
+        view.health.insert(web, crowded);
+        assert_eq!(leaving(old, &view).0, "delete Deployment, ConfigMap");
+    }
+
+    #[test]
+    fn a_custom_resource_goes_before_whoever_serves_it_and_is_waited_for() {
+        let mut view = View::default();
+        let operator = [("acme.io/v1", "Gadget"), ("apps/v1", "Deployment")];
+        assert_eq!(leaving(operator, &view).1, "delete Gadget");
+        let gadget = manifest("acme.io/v1", "Gadget", "old", "0").key;
+        view.progress.deleting.insert(gadget, Awaited::from(Uptime::default()));
+        // A minute later the rest goes, too; but never the definition.
+        assert_eq!(leaving(operator, &view).1, "delete Deployment");
+        let crd = "CustomResourceDefinition";
+        let both = [("acme.io/v1", "Gadget"), ("apiextensions.k8s.io/v1", crd)];
+        let told = leaving(both, &view).1;
+        assert!(
+            told.starts_with("Know(Pruned") && told.contains("waits for the deletion of Gadget"),
+            "{told}"
+        );
     }
 
     #[test]

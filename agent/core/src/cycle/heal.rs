@@ -9,7 +9,12 @@ use crate::{
     model::{
         AppSpec, FieldChange, Heal, InventoryEntry, ObjectKey, Run, Trace, Uptime, owned_digest,
     },
-    plan::{desired::Desired, drift, ownership::may_take, release::release},
+    plan::{
+        desired::Desired,
+        drift,
+        ownership::{TakeRefusal, may_take},
+        release::release,
+    },
 };
 
 /// An object that drifted, and in which fields.
@@ -56,8 +61,15 @@ pub fn judge(
         // It is on its way out; when it is gone, that is the drift.
         return Drift::None(entry);
     }
-    if let Err(refusal) = may_take(live, app) {
-        return Drift::LeftAlone(refusal.to_string());
+    match may_take(live, app) {
+        Ok(()) => {}
+        // It was left to us, and does not say so yet.
+        Err(TakeRefusal::OtherApp(owner))
+            if entry.from.as_ref().is_some_and(|one| *one == owner) =>
+        {
+            return Drift::Stale;
+        }
+        Err(refusal) => return Drift::LeftAlone(refusal.to_string()),
     }
     if !was_sent {
         return Drift::Stale;
@@ -186,6 +198,8 @@ mod tests {
             keep: false,
             replace: false,
             run: None,
+            leaving: false,
+            from: None,
         }
     }
 
@@ -245,6 +259,8 @@ mod tests {
             keep: false,
             replace: false,
             run: None,
+            leaving: false,
+            from: None,
         };
         for theirs in [None, Some(live(&json!({})))] {
             let drift = judge("shop", &desired, &map().key, entry.clone(), theirs.as_ref());

@@ -13,6 +13,7 @@ mod kept;
 mod pin;
 mod poll;
 mod record;
+mod retries;
 mod step;
 mod view;
 mod way_back;

@@ -55,6 +55,9 @@ pub struct AppRecord {
     /// Objects that the cluster does not let be what the wanted revision says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<Stuck>,
+    /// The bad content that was tried again by itself, and how often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<(ContentId, u32)>,
     /// Good revisions to roll back to, the present one among them; oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<GoodRecord>,
@@ -97,6 +100,7 @@ impl AppRecord {
             healed: 0,
             left_alone: Vec::new(),
             stuck: Vec::new(),
+            retried: None,
             kept: Vec::new(),
             pin: None,
         }

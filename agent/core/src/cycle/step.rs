@@ -9,6 +9,7 @@ use super::{
     applied, held, kept,
     pin::{self, KeptEvent},
     record::{BadRecord, MAX_BAD, Pause, Phase, Stuck},
+    retries,
 };
 use crate::{
     gate::{Hold, HoldReason},
@@ -54,6 +55,12 @@ pub enum AppEvent {
     /// All of the candidate is in the cluster, but for the deletions that do not end.
     ApplyDone {
         counts: ApplyCounts,
+        stuck: Vec<Stuck>,
+        /// Objects go once the revision has proven itself.
+        leaving: bool,
+    },
+    /// What the revision does not declare any more is gone, but for these.
+    Pruned {
         stuck: Vec<Stuck>,
     },
     /// All of the last good revision is in the cluster again, but for these.
@@ -172,8 +179,16 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             app.deadline = Some(now.uptime + app.record.spec.timeout);
             clear_obstacle(&mut app);
         }
-        AppEvent::ApplyDone { counts, stuck } => {
+        AppEvent::ApplyDone { counts, stuck, leaving } => {
             applied::apply_done(&mut app, counts, stuck, now, &mut effects);
+            app.leaving = leaving;
+        }
+        AppEvent::Pruned { stuck } => {
+            if matches!(app.record.phase, Phase::Probation { .. }) {
+                app.record.stuck = stuck;
+                app.leaving = false;
+                tick(&mut app, now, &mut effects);
+            }
         }
         AppEvent::WentBack { counts, stuck } => {
             applied::went_back(&mut app, counts, stuck, now, &mut effects);
@@ -230,7 +245,10 @@ pub(super) fn offered(app: &mut App, revision: Revision, now: &Now, effects: &mu
     if pin::outlasts(app, &revision, now, effects) {
         return;
     }
-    app.record.newest = Some(revision.clone());
+    let before = app.record.newest.replace(revision.clone());
+    if before.is_none_or(|before| before.content != revision.content) {
+        app.retry_at = retries::next(&app.record, now.uptime);
+    }
     if let Phase::Preflight { target }
     | Phase::Held { target, .. }
     | Phase::Applying { target }
@@ -321,10 +339,11 @@ fn tick(app: &mut App, now: &Now, effects: &mut Vec<Effect>) {
         return;
     }
     pin::expire(app, now, effects);
+    retries::try_again(app, now);
     let late = app.deadline.is_some_and(|deadline| deadline <= now.uptime);
     match app.record.phase.clone() {
         Phase::Probation { target } => match app.healthy_since {
-            Some(since) if since + app.record.spec.soak <= now.uptime => {
+            Some(since) if since + app.record.spec.soak <= now.uptime && !app.leaving => {
                 let reason = "healthy through probation".to_owned();
                 let data = EventData::AppGood(judged(&target, reason, Vec::new()));
                 effects.push(report(app, &data));
@@ -370,6 +389,7 @@ fn condemn(
     app.record.bad.drain(..surplus);
     kept::forget(&mut app.record, &target.content);
     let follows = pin::has_failed(app, &target, now, effects);
+    app.retry_at = retries::next(&app.record, now.uptime);
     settle(app, target, now);
     if follows {
         pin::follow(app, now, effects);
@@ -457,5 +477,6 @@ pub fn due(app: &App, now: &Now) -> Option<Uptime> {
     let deadline = app.deadline.filter(|_| counts && app.stands_still.is_none());
     let release = app.release_at.filter(|at| now.uptime < *at);
     let retry = app.not_before.filter(|not_before| now.uptime < *not_before);
-    [soaked.or(deadline), retry, release, app.pin_until].into_iter().flatten().min()
+    let again = retries::due(app);
+    [soaked.or(deadline), retry, release, again, app.pin_until].into_iter().flatten().min()
 }

@@ -16,7 +16,7 @@ const TARGET: u8 = 2;
 const EARLIER: u8 = 9;
 
 fn hold(reason: HoldReason) -> Hold {
-    Hold { reason, detail: "waits".to_owned(), set: None }
+    Hold { reason, detail: "waits".to_owned(), set: None, objects: Vec::new() }
 }
 
 fn phases() -> Vec<Phase> {
@@ -50,6 +50,7 @@ fn events() -> Vec<(&'static str, AppEvent)> {
         ("tried again", AppEvent::Retried),
         ("a stage is applied", AppEvent::StageApplied),
         ("all is applied", tests::all_applied()),
+        ("what was to go is gone", AppEvent::Pruned { stuck: Vec::new() }),
         ("all that can go back is back", tests::went_back()),
         ("an apply fails", AppEvent::ApplyFailed { reason: failed().0, faults: failed().1 }),
         ("an obstacle", AppEvent::Obstacle { message: "no answer".to_owned() }),
@@ -75,6 +76,7 @@ fn app(phase: Phase, has_good: bool, is_healthy: bool) -> App {
     record.phase = phase;
     let mut app = App::resume(record, &at(0));
     app.deadline = Some(Uptime::from_secs(1));
+    app.leaving = false;
     app.healthy_since = is_healthy.then_some(Uptime::from_secs(0));
     app
 }

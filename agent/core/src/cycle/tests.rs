@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, PruneGuard, Revision, Uptime,
-    Variables,
+    AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, PruneGuard, RETRY_INTERVAL, Revision,
+    Uptime, Variables,
 };
 
 pub(super) fn spec() -> AppSpec {
@@ -18,7 +18,10 @@ pub(super) fn spec() -> AppSpec {
         heal: Heal::Always,
         timeout: Duration::from_secs(300),
         soak: Duration::from_secs(60),
-        prune: PruneGuard { max_objects: 3, max_share: 0.3 },
+        prune: PruneGuard { max_objects: 3, max_share: 0.3, first: false },
+        retries: 0,
+        retry_interval: RETRY_INTERVAL,
+        formerly: Vec::new(),
         ignore_differences: Vec::new(),
         substitute: None,
         substitute_from: Vec::new(),
@@ -46,7 +49,7 @@ pub(super) fn offer(content: u8) -> AppEvent {
 }
 
 pub(super) fn all_applied() -> AppEvent {
-    AppEvent::ApplyDone { counts: ApplyCounts::default(), stuck: Vec::new() }
+    AppEvent::ApplyDone { counts: ApplyCounts::default(), stuck: Vec::new(), leaving: false }
 }
 
 pub(super) fn went_back() -> AppEvent {
@@ -187,7 +190,7 @@ fn any_event() -> impl Strategy<Value = AppEvent> {
         4 => (1_u8..5).prop_map(offer),
         1 => Just(AppEvent::Refused { reason: "r".to_owned(), faults: fault() }),
         4 => Just(AppEvent::Cleared),
-        1 => Just(AppEvent::Held(Hold { reason: HoldReason::PruneGuard, detail: String::new(), set: None })),
+        1 => Just(AppEvent::Held(Hold { reason: HoldReason::PruneGuard, detail: String::new(), set: None, objects: Vec::new() })),
         1 => Just(AppEvent::Released),
         1 => Just(AppEvent::Approved),
         1 => Just(AppEvent::StageApplied),
@@ -253,6 +256,9 @@ proptest! {
                 Work::Wait(None) => break,
                 Work::Know(event) => (app, _) = step(app, event, &at(uptime)),
                 Work::Preflight => (app, _) = step(app, AppEvent::Cleared, &at(uptime)),
+                Work::Prune => {
+                    (app, _) = step(app, AppEvent::Pruned { stuck: Vec::new() }, &at(uptime));
+                }
                 Work::Apply | Work::Heal => {
                     (app, _) = step(app, all_applied(), &at(uptime));
                     (app, _) = step(app, went_back(), &at(uptime));
@@ -265,6 +271,34 @@ proptest! {
         );
         prop_assert!(settled, "{:?}", app.record.phase);
     }
+}
+
+#[test]
+fn a_bad_revision_is_tried_again_as_often_as_the_repository_says() {
+    let (mut app, _) = story(good(1), vec![(100, offer(2))]);
+    app.record.spec.retries = 2;
+    app.record.spec.retry_interval = Duration::from_secs(600);
+    let refuse = || AppEvent::Refused { reason: "no".to_owned(), faults: Vec::new() };
+    let mut uptime = 100;
+    for _ in 0..2 {
+        app = step(app, refuse(), &at(uptime)).0;
+        assert_eq!(due(&app, &at(uptime)), Some(Uptime::from_secs(uptime + 600)));
+        app = step(app, AppEvent::Tick, &at(uptime + 599)).0;
+        assert_eq!(app.record.phase, Phase::Good);
+        uptime += 600;
+        app = step(app, AppEvent::Tick, &at(uptime)).0;
+        assert!(matches!(app.record.phase, Phase::Preflight { .. }), "{:?}", app.record.phase);
+    }
+    app = step(app, refuse(), &at(uptime)).0;
+    assert_eq!(due(&app, &at(uptime)), None);
+    // The count outlives a restart, and belongs to this content only.
+    app = App::resume(app.record, &at(0));
+    assert_eq!(due(&app, &at(0)), None);
+    app = step(app, offer(3), &at(1)).0;
+    app.record.spec.retries = 2;
+    app.record.spec.retry_interval = Duration::from_secs(600);
+    app = step(app, refuse(), &at(1)).0;
+    assert_eq!(due(&app, &at(1)), Some(Uptime::from_secs(601)));
 }
 
 #[test]

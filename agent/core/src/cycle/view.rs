@@ -10,7 +10,7 @@ use std::{
 use super::step::ApplyCounts;
 use crate::{
     health::{Health, Verdict},
-    model::{Backoff, ContentId, ObjectKey, Uptime},
+    model::{AppName, Backoff, ContentId, ObjectKey, Uptime},
     plan::{desired::Desired, fight::HealHistory, order::StageName},
 };
 
@@ -54,6 +54,8 @@ pub struct View {
     /// The wanted revision, while it is worked on. Dropped when it is good: an
     /// idle agent holds no manifests.
     pub desired: Option<(ContentId, Arc<Desired>)>,
+    /// Objects that the wanted revision declares and that another app owns; it alone writes them.
+    pub foreign: BTreeMap<ObjectKey, AppName>,
     /// How far the revision that is being applied has come.
     pub progress: Progress,
 }
@@ -75,6 +77,9 @@ pub struct Progress {
     pub replacing: BTreeMap<ObjectKey, Awaited>,
     /// Objects whose deletion was asked for, each with the time and with what keeps it.
     pub deleting: BTreeMap<ObjectKey, Awaited>,
+    /// Objects that Git does not declare any more, and that another app needs or is about
+    /// to take over; each with the reason why it stays.
+    pub wanted_by_others: BTreeMap<ObjectKey, String>,
     /// What the API server did not take on the way back, and why. It is tried
     /// once more when everything else is back.
     pub put_off: BTreeMap<ObjectKey, String>,
@@ -141,6 +146,7 @@ impl View {
         self.progress.deleting.remove(key);
         self.progress.unproven.remove(key);
         self.progress.put_off.remove(key);
+        self.progress.wanted_by_others.remove(key);
     }
 
     /// Takes up fought-over objects again whose time has come, and drops the

@@ -6,10 +6,10 @@
 //! what was brought is deleted. An object that the API server does not take is
 //! put off, and tried once more at the end, when everything else is back.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{
-    apply::{ApplyStep, Applying, LONGEST_DELETION, LOOK_AGAIN, PATIENCE, SENT_AT_ONCE},
+    apply::{ApplyStep, Applying, LONGEST_DELETION, LOOK_AGAIN, PATIENCE, together},
     record::Stuck,
     step::AppEvent,
     view::View,
@@ -61,14 +61,17 @@ impl Applying<'_> {
         if !again.is_empty() && !progress.second_try {
             return if now < after { ApplyStep::Wait(after) } else { ApplyStep::SendAgain(again) };
         }
-        ApplyStep::Know(AppEvent::WentBack { counts: self.counts(), stuck: self.stuck() })
+        ApplyStep::Know(AppEvent::WentBack {
+            counts: self.counts(),
+            stuck: self.stuck(&|key| !is_protected(key)),
+        })
     }
 
     fn next_stage(&self) -> Option<(StageName, Vec<Apply>)> {
         let put_off = &self.view.progress.put_off;
         self.plan.stages.iter().find_map(|stage| {
             let applies = stage.applies.iter().filter(|apply| !put_off.contains_key(&apply.key));
-            let applies: Vec<Apply> = applies.take(SENT_AT_ONCE).cloned().collect();
+            let applies = together(applies);
             (!applies.is_empty()).then_some((stage.name, applies))
         })
     }
@@ -116,7 +119,8 @@ impl Applying<'_> {
     }
 
     /// What could not be made what the revision says: not written, or not deleted.
-    pub(super) fn stuck(&self) -> Vec<Stuck> {
+    /// Only deletions that have had their turn by now are among it.
+    pub(super) fn stuck(&self, goes: &dyn Fn(&ObjectKey) -> bool) -> Vec<Stuck> {
         let progress = &self.view.progress;
         let written = progress.put_off.iter().map(|(key, reason)| Stuck {
             key: key.clone(),
@@ -128,14 +132,29 @@ impl Applying<'_> {
             reason: reason.clone(),
             goes: false,
         });
-        let prunes: BTreeSet<&ObjectKey> = self.plan.prunes.iter().collect();
-        let going = progress.deleting.iter().filter(|(key, _)| prunes.contains(key));
-        let going = going.map(|(key, awaited)| Stuck {
+        let taken = self.view.foreign.iter().filter(|(key, _)| self.desired.contains(key));
+        let taken = taken.map(|(key, owner)| Stuck {
             key: key.clone(),
-            reason: format!("its deletion does not end: {}", awaited.reason),
-            goes: true,
+            reason: format!("app {owner} owns it now"),
+            goes: false,
         });
-        written.chain(unserved).chain(going).collect()
+        let owned = |key: &&ObjectKey| self.inventory.contains_key(*key) && goes(key);
+        let going = self.plan.prunes.iter().filter(owned).filter_map(|key| {
+            Some(Stuck { key: key.clone(), reason: self.why_it_stays(key)?, goes: true })
+        });
+        written.chain(unserved).chain(taken).chain(going).collect()
+    }
+
+    /// Why an object that is to be deleted is still there, if that is known.
+    fn why_it_stays(&self, key: &ObjectKey) -> Option<String> {
+        let progress = &self.view.progress;
+        if let Some(reason) = progress.wanted_by_others.get(key) {
+            return Some(reason.clone());
+        }
+        if let Some(awaited) = progress.deleting.get(key) {
+            return Some(format!("its deletion does not end: {}", awaited.reason));
+        }
+        self.awaited_by(key).map(|first| format!("it waits for the deletion of {first}"))
     }
 }
 
@@ -163,7 +182,7 @@ fn is_settled(view: &View, before: &[ObjectKey]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use serde_json::json;
 
@@ -231,6 +250,7 @@ mod tests {
             view,
             inventory: &inventory,
             rolling_back: true,
+            prunes_first: false,
         };
         let list = |applies: &[Apply]| {
             applies.iter().map(|one| one.key.to_string()).collect::<Vec<_>>().join(", ")

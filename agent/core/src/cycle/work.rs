@@ -20,6 +20,8 @@ pub enum Work {
     Preflight,
     /// Apply the next stage of the wanted revision.
     Apply,
+    /// Delete what the revision on probation does not declare any more.
+    Prune,
     /// Put drifted objects right.
     Heal,
 }
@@ -60,6 +62,7 @@ pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
             _ => Work::Wait(due(app, now)),
         },
         Phase::Applying { .. } | Phase::RollingBack { .. } => Work::Apply,
+        Phase::Probation { .. } if app.may_prune(now.uptime) => Work::Prune,
         // While a plan waits for a person, what runs is still looked after.
         Phase::Good | Phase::Probation { .. } | Phase::Held { .. } if drifted => Work::Heal,
         _ => Work::Wait(due(app, now)),

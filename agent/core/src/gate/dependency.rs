@@ -7,7 +7,7 @@ use crate::model::AppName;
 /// is the first of those.
 pub fn dependency(unready: Option<&AppName>) -> Option<Hold> {
     let detail = format!("waits for app {} to be good", unready?);
-    Some(Hold { reason: HoldReason::Dependency, detail, set: None })
+    Some(Hold::of(HoldReason::Dependency, detail))
 }
 
 #[cfg(test)]

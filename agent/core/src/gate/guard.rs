@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Hold, HoldReason};
+use super::{Hold, HoldReason, MAX_SHOWN};
 use crate::{
     model::{Digest, ObjectKey, PruneGuard},
     plan::marks::is_foundation,
@@ -28,7 +28,8 @@ pub fn guard(
         return Ok(());
     }
     let set = Some(set_digest(prunes));
-    let hold = |detail| Err(Hold { reason: HoldReason::PruneGuard, detail, set });
+    let objects = shown(prunes);
+    let hold = |detail| Err(Hold { reason: HoldReason::PruneGuard, detail, set, objects });
     if empty_render {
         return hold(format!(
             "Git declares nothing any more, and the app has {total} objects: {}",
@@ -66,6 +67,20 @@ fn set_digest(objects: &[ObjectKey]) -> Digest {
     Digest::of(names.join("\n").as_bytes())
 }
 
+/// The objects by name, what loses data first.
+fn shown(prunes: &[ObjectKey]) -> Vec<ObjectKey> {
+    let mut shown: Vec<ObjectKey> = prunes.to_vec();
+    shown.sort_by_key(|key| !loses_data(key));
+    shown.truncate(MAX_SHOWN);
+    shown
+}
+
+/// Whether data is gone for good with an object: volumes, and what takes all that is in
+/// it along.
+pub fn loses_data(key: &ObjectKey) -> bool {
+    is_foundation(key) || key.is("", "PersistentVolumeClaim") || key.is("", "PersistentVolume")
+}
+
 /// Kinds whose deletion takes data or other objects with it.
 pub fn is_protected(key: &ObjectKey) -> bool {
     is_foundation(key) || key.is("", "PersistentVolumeClaim") || key.is("apps", "StatefulSet")
@@ -92,7 +107,7 @@ fn named(keys: &[ObjectKey]) -> String {
 mod tests {
     use super::*;
 
-    const LIMITS: PruneGuard = PruneGuard { max_objects: 3, max_share: 0.3 };
+    const LIMITS: PruneGuard = PruneGuard { max_objects: 3, max_share: 0.3, first: false };
 
     fn key(group: &str, kind: &str, name: &str) -> ObjectKey {
         ObjectKey {
@@ -154,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_share_that_is_not_a_number_holds() {
-        let limits = PruneGuard { max_objects: 3, max_share: f64::NAN };
+        let limits = PruneGuard { max_objects: 3, max_share: f64::NAN, first: false };
         assert!(guard(&maps(4), 100, &limits, false, &BTreeSet::new()).is_err());
     }
 
@@ -180,7 +195,7 @@ mod tests {
         ) {
             let prunes = maps(gone);
             let total = prunes.len() + more;
-            let limits = PruneGuard { max_objects, max_share };
+            let limits = PruneGuard { max_objects, max_share, first: false };
             if guard(&prunes, total, &limits, false, &BTreeSet::new()).is_ok() {
                 let few = prunes.len() <= usize::try_from(max_objects).unwrap();
                 #[expect(clippy::cast_precision_loss, reason = "small numbers")]

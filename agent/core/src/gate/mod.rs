@@ -8,11 +8,11 @@ mod dependency;
 mod guard;
 
 pub use dependency::dependency;
-pub use guard::{guard, is_protected};
+pub use guard::{guard, is_protected, loses_data};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Digest;
+use crate::model::{Digest, ObjectKey};
 
 /// Why a revision waits, in the words of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,11 +68,17 @@ pub struct Hold {
     /// asked about: an approval is for exactly this set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<Digest>,
+    /// Of that set, those that take data with them first, at most [`MAX_SHOWN`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectKey>,
 }
+
+/// Objects that a person who approves is shown by name.
+pub const MAX_SHOWN: usize = 100;
 
 impl Hold {
     /// A hold that no person has to decide about.
     pub fn of(reason: HoldReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), set: None }
+        Self { reason, detail: detail.into(), set: None, objects: Vec::new() }
     }
 }

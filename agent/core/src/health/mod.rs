@@ -58,6 +58,8 @@ pub enum Cause {
     /// Outside of Git: an image on its way, a registry that cannot be reached, a
     /// node that is not ready.
     Outside,
+    /// No node has room for it: something else has to go first.
+    Room,
     /// Its pods were not looked at.
     Unseen,
 }
@@ -65,6 +67,10 @@ pub enum Cause {
 impl Health {
     pub fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
         Self { verdict, reason: reason.into(), cause: Cause::Own }
+    }
+
+    fn has_no_room(reason: impl Into<String>) -> Self {
+        Self { cause: Cause::Room, ..Self::progressing(reason) }
     }
 
     fn waits_outside(reason: impl Into<String>) -> Self {
@@ -163,7 +169,7 @@ pub fn waits_outside<'a>(objects: impl IntoIterator<Item = &'a Health>) -> bool 
     let mut is_any = false;
     for one in unwell {
         match one.cause {
-            Cause::Own => return false,
+            Cause::Own | Cause::Room => return false,
             Cause::Outside => is_any = true,
             Cause::Unseen => {}
         }

@@ -78,7 +78,7 @@ pub(super) fn is_hopeless(pod: &Value) -> bool {
 pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
     let owner = template_owner(object)?;
     let is_job = owner == "Job";
-    let (mut waiting, mut outside) = (None, None);
+    let (mut waiting, mut crowded, mut outside) = (None, None, None);
     for pod in pods.iter().filter(|pod| is_current(object, owner, pod)) {
         let name = text(pod, "/metadata/name");
         match trouble(pod) {
@@ -90,13 +90,17 @@ pub(super) fn trouble_of(object: &Value, pods: &[Value]) -> Option<Health> {
             Some(Trouble::Waits(reason)) => {
                 waiting.get_or_insert(format!("pod {name}: {reason}"));
             }
+            Some(Trouble::NoRoom(reason)) => {
+                crowded.get_or_insert(format!("pod {name}: {reason}"));
+            }
             Some(Trouble::Outside(reason)) => {
                 outside.get_or_insert(format!("pod {name}: {reason}"));
             }
             None => {}
         }
     }
-    waiting.map(Health::progressing).or_else(|| outside.map(Health::waits_outside))
+    let waiting = waiting.map(Health::progressing).or_else(|| crowded.map(Health::has_no_room));
+    waiting.or_else(|| outside.map(Health::waits_outside))
 }
 
 /// Returns whether there is a pod of the workload's current template.
@@ -110,6 +114,7 @@ pub(super) fn assess_pod(pod: &Value) -> Health {
     match trouble(pod) {
         Some(Trouble::Crashes(reason) | Trouble::NoImage(reason)) => return Health::failed(reason),
         Some(Trouble::Waits(reason)) => return Health::progressing(reason),
+        Some(Trouble::NoRoom(reason)) => return Health::has_no_room(reason),
         Some(Trouble::Outside(reason)) => return Health::waits_outside(reason),
         None => {}
     }
@@ -132,6 +137,8 @@ enum Trouble {
     NoImage(String),
     /// Something that may come by itself.
     Waits(String),
+    /// No node takes it as long as the others are there.
+    NoRoom(String),
     /// Something that the revision has no part in.
     Outside(String),
 }
@@ -246,7 +253,7 @@ fn unscheduled(pod: &Value) -> Option<Trouble> {
     (scheduled.status == "False").then_some(if is_ill {
         Trouble::Outside(reason)
     } else {
-        Trouble::Waits(reason)
+        Trouble::NoRoom(reason)
     })
 }
 

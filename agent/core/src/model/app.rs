@@ -25,6 +25,10 @@ pub struct PruneGuard {
     pub max_objects: u32,
     /// 0.0 to 1.0.
     pub max_share: f64,
+    /// What Git does not declare any more goes before the new revision has proven
+    /// itself, because both cannot run side by side.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 /// Fields of live objects that Git does not decide, as in Argo CD.
@@ -54,6 +58,15 @@ pub struct AppSpec {
     /// How long it must stay healthy before a revision is good.
     pub soak: Duration,
     pub prune: PruneGuard,
+    /// How often a revision that went bad is tried again by itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// Between two such tries.
+    #[serde(default = "retry_interval")]
+    pub retry_interval: Duration,
+    /// Names that the app had before, while others may still have it under one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formerly: Vec<AppName>,
     pub ignore_differences: Vec<IgnoreRule>,
     /// The app's own variables; `None`: nothing is substituted in its manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +74,19 @@ pub struct AppSpec {
     /// Objects of the cluster with more of them; of two that set the same one, the later counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub substitute_from: Vec<VariableSource>,
+}
+
+/// Long enough for a person to look at what failed, short enough for an outage to be
+/// over by then.
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(600);
+
+fn retry_interval() -> Duration {
+    RETRY_INTERVAL
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl AppSpec {

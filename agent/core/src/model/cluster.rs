@@ -163,4 +163,11 @@ pub struct InventoryEntry {
     /// How far the object with this uid has come, if it is one that runs once to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// The revision that is applied, or was last, does not declare it: it is to go, and says
+    /// nothing about how well that revision is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
+    /// The app that left the object to this one, until a revision with it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<AppName>,
 }

@@ -16,7 +16,7 @@ mod time;
 mod variable_source;
 mod variables;
 
-pub use app::{APPS_FILE, AppSpec, Heal, IgnoreRule, PruneGuard};
+pub use app::{APPS_FILE, AppSpec, Heal, IgnoreRule, PruneGuard, RETRY_INTERVAL};
 pub use backoff::Backoff;
 pub use chain::chain;
 pub use chance::Chance;

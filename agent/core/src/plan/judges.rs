@@ -24,6 +24,8 @@ pub struct Judges {
     everywhere: bool,
     /// Roles change, or their bindings: what may be granted, and by whom.
     roles: bool,
+    /// Kinds of which objects go that hold a port or a host which a new one may want.
+    freed: BTreeSet<Kind>,
 }
 
 impl Judges {
@@ -41,6 +43,8 @@ impl Judges {
                 judges.add(&apply.key);
             }
         }
+        judges.freed =
+            plan.prunes.iter().filter(|key| is_exclusive(key)).map(ObjectKey::kind).collect();
         plan.prunes.iter().filter(|key| stands_in_the_way(key)).for_each(|key| judges.add(key));
         judges
     }
@@ -60,16 +64,25 @@ impl Judges {
     /// Whether an object that is refused now may be accepted once the judges are
     /// in. A schema is judged by a CRD alone, a right by roles, the rest by admission.
     pub fn may_yet_accept(&self, key: &ObjectKey, fault: &ClusterFault) -> bool {
-        let by_admission = self.everywhere || self.namespaces.contains(&key.namespace);
+        let is_freed = self.freed.contains(&key.kind());
+        let by_admission = self.everywhere || is_freed || self.namespaces.contains(&key.namespace);
         match fault {
             ClusterFault::Forbidden { .. } => self.roles,
             ClusterFault::Webhook { .. } => by_admission,
             ClusterFault::Invalid { message } => {
-                self.kinds.contains(&key.kind()) || (by_admission && is_denial(message))
+                self.kinds.contains(&key.kind())
+                    || (by_admission && is_denial(message))
+                    || (is_freed && message.contains("already allocated"))
             }
             _ => false,
         }
     }
+}
+
+/// Whether objects of this kind hold what no other of the kind can have: ports of
+/// the nodes and addresses, or hosts and paths.
+pub fn is_exclusive(key: &ObjectKey) -> bool {
+    key.is("", "Service") || key.is("networking.k8s.io", "Ingress")
 }
 
 const ROLES: &str = "rbac.authorization.k8s.io";
@@ -182,6 +195,18 @@ mod tests {
             assert!(!judges.may_yet_accept(&inside, &invalid("spec.replicas: expected integer")));
         }
         assert!(!judges(&[quota()], &[], &[]).may_yet_accept(&inside, &denied()));
+    }
+
+    #[test]
+    fn a_service_that_goes_frees_its_port_and_nothing_else() {
+        let service = manifest("v1", "Service", "shop");
+        let taken = invalid("spec.ports[0].nodePort: provided port is already allocated");
+        let judges = |gone: &[Manifest]| judges(&[], &[], gone);
+        assert!(judges(&[service.clone()]).may_yet_accept(&service.key, &taken));
+        assert!(!judges(&[]).may_yet_accept(&service.key, &taken));
+        assert!(!judges(&[service.clone()]).may_yet_accept(&service.key, &invalid("no")));
+        let map = manifest("v1", "ConfigMap", "shop");
+        assert!(!judges(&[map.clone()]).may_yet_accept(&map.key, &denied()));
     }
 
     #[test]

@@ -41,12 +41,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lets that be replaced which may be replaced as it is in the cluster now: the
-    /// way back undoes what the annotation of the bad revision allowed.
-    pub fn allow_replacing(&mut self, inventory: &BTreeMap<ObjectKey, InventoryEntry>) {
+    /// Makes it a plan of the way back. What may be replaced as it is in the cluster
+    /// now may be: that undoes what the annotation of the bad revision allowed. What
+    /// another app left to the bad revision ran before it, and stays.
+    pub fn go_back(&mut self, inventory: &BTreeMap<ObjectKey, InventoryEntry>) {
         for apply in self.stages.iter_mut().flat_map(|stage| &mut stage.applies) {
             apply.replace |= inventory.get(&apply.key).is_some_and(|entry| entry.replace);
         }
+        let was_left = |key: &ObjectKey| inventory.get(key).is_some_and(|one| one.from.is_some());
+        let (kept, prunes) = std::mem::take(&mut self.prunes).into_iter().partition(was_left);
+        self.prunes = prunes;
+        let kept: Vec<ObjectKey> = kept;
+        self.kept.extend(kept);
     }
 
     /// Whether there is nothing to send and nothing to delete.
@@ -177,6 +183,53 @@ pub fn stands_in_the_way(key: &ObjectKey) -> bool {
         || key.is("policy", "PodDisruptionBudget")
 }
 
+/// When an object that goes has its turn; those of one prune_turn go together, and the
+/// next one begins when they are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PruneTurn {
+    /// Custom resources: whoever serves them still has to clean up after them.
+    Served(std::cmp::Reverse<i32>),
+    /// The wave that came last goes first.
+    Wave(std::cmp::Reverse<i32>),
+    /// CRDs and namespaces, which take with them what is in them.
+    Foundation,
+}
+
+pub fn prune_turn(key: &ObjectKey, entry: &InventoryEntry) -> PruneTurn {
+    let wave = std::cmp::Reverse(entry.wave);
+    if is_foundation(key) {
+        PruneTurn::Foundation
+    } else if is_custom(key) {
+        PruneTurn::Served(wave)
+    } else {
+        PruneTurn::Wave(wave)
+    }
+}
+
+/// Whether an object is of a kind that Kubernetes itself does not bring.
+pub fn is_custom(key: &ObjectKey) -> bool {
+    /// The groups of Kubernetes with `.k8s.io`; other projects use that name, too.
+    const BUILT_IN: [&str; 15] = [
+        "admissionregistration",
+        "apiextensions",
+        "apiregistration",
+        "authentication",
+        "authorization",
+        "certificates",
+        "coordination",
+        "discovery",
+        "events",
+        "flowcontrol.apiserver",
+        "networking",
+        "node",
+        "rbac.authorization",
+        "scheduling",
+        "storage",
+    ];
+    let short = key.group.strip_suffix(".k8s.io").unwrap_or(&key.group);
+    key.group.contains('.') && !(short != key.group && BUILT_IN.contains(&short))
+}
+
 fn in_kind_order(key: &ObjectKey) -> (u8, &ObjectKey) {
     (kind_rank(&key.kind()), key)
 }
@@ -280,9 +333,7 @@ fn gone(input: &PlanInput<'_>) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
     let undeclared = input.inventory.iter().filter(|(key, _)| !input.desired.declares(key));
     let (kept, mut prunes): (Vec<_>, Vec<_>) = undeclared.partition(|(_, entry)| entry.keep);
     prunes.sort_by_key(|(key, entry)| {
-        let stage =
-            if is_foundation(key) { StageName::Foundations } else { StageName::Wave(entry.wave) };
-        std::cmp::Reverse((stage, kind_rank(&key.kind()), *key))
+        (prune_turn(key, entry), std::cmp::Reverse((kind_rank(&key.kind()), *key)))
     });
     let keys = |pairs: Vec<(&ObjectKey, &InventoryEntry)>| {
         pairs.into_iter().map(|(key, _)| key.clone()).collect()

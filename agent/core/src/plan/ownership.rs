@@ -24,10 +24,14 @@ pub enum KeepReason {
 ///
 /// The label alone is not enough: it travels along when somebody copies a
 /// manifest. What we never wrote, we never delete.
-pub fn may_delete(live: &Value, app: &str) -> Result<String, KeepReason> {
+///
+/// `from` is the app that left it to us, if it may still say that one.
+pub fn may_delete(live: &Value, app: &str, from: Option<&str>) -> Result<String, KeepReason> {
     match owner(live) {
         None => return Err(KeepReason::NoLabel),
-        Some(owner) if owner != app => return Err(KeepReason::OtherApp(owner.to_owned())),
+        Some(owner) if owner != app && Some(owner) != from => {
+            return Err(KeepReason::OtherApp(owner.to_owned()));
+        }
         Some(_) => {}
     }
     if !is_managed(live) {
@@ -87,18 +91,23 @@ mod tests {
 
     #[test]
     fn an_object_with_our_label_and_our_manager_may_be_deleted_by_its_uid() {
-        assert_eq!(may_delete(&live("shop", "leeward", json!({})), "shop"), Ok("u-1".to_owned()));
+        assert_eq!(
+            may_delete(&live("shop", "leeward", json!({})), "shop", None),
+            Ok("u-1".to_owned())
+        );
     }
 
     #[test]
     fn an_object_that_another_app_took_over_is_kept() {
-        let kept = may_delete(&live("db", "leeward", json!({})), "shop");
+        let left = may_delete(&live("db", "leeward", json!({})), "shop", Some("db"));
+        assert_eq!(left, Ok("u-1".to_owned()));
+        let kept = may_delete(&live("db", "leeward", json!({})), "shop", None);
         assert_eq!(kept, Err(KeepReason::OtherApp("db".to_owned())));
     }
 
     #[test]
     fn a_copy_that_carries_our_label_but_was_written_by_somebody_else_is_kept() {
-        let kept = may_delete(&live("shop", "kubectl-create", json!({})), "shop");
+        let kept = may_delete(&live("shop", "kubectl-create", json!({})), "shop", None);
         assert_eq!(kept, Err(KeepReason::NotManaged));
     }
 
@@ -106,7 +115,7 @@ mod tests {
     fn an_object_that_lost_its_label_is_kept() {
         let mut object = live("shop", "leeward", json!({}));
         object["metadata"]["labels"] = json!({});
-        assert_eq!(may_delete(&object, "shop"), Err(KeepReason::NoLabel));
+        assert_eq!(may_delete(&object, "shop", None), Err(KeepReason::NoLabel));
     }
 
     #[test]
@@ -117,7 +126,7 @@ mod tests {
             ("kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
             ("argocd.argoproj.io/sync-options", "Prune=false"),
         ] {
-            let kept = may_delete(&live("shop", "leeward", json!({name: value})), "shop");
+            let kept = may_delete(&live("shop", "leeward", json!({name: value})), "shop", None);
             assert_eq!(kept, Err(KeepReason::Asked(name)));
         }
     }

@@ -112,6 +112,8 @@ fn carried_out(plan: &order::Plan, mut inventory: Inventory) -> Inventory {
                 keep: apply.keep,
                 replace: false,
                 run: None,
+                leaving: false,
+                from: None,
             },
         );
     }
@@ -182,7 +184,7 @@ proptest! {
             let _lost = drift::lost(&manifest, Some(live));
             let _differs = drift::differs(&manifest, Some(live), ignored.as_ref());
             let _released = release::release(&manifest, live, ignored.as_ref());
-            let _owned = (ownership::may_delete(live, "a"), ownership::may_take(live, "a"));
+            let _owned = (ownership::may_delete(live, "a", None), ownership::may_take(live, "a"));
             let _marks = marks::Marks::of(&manifest);
             let _digest = stamp::applied_digest(&manifest, ignored.as_ref());
         }

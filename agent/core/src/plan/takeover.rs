@@ -6,10 +6,12 @@
 //! we send the object. What they alone own stays their own, and a controller that still
 //! runs has its share again when it applies the next time.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::fields;
-use crate::model::FIELD_MANAGER;
+use crate::model::{FIELD_MANAGER, HANDOVER_MANAGER};
 
 /// A field set nests deeper than this only to do harm.
 const MAX_DEPTH: usize = 100;
@@ -60,6 +62,62 @@ pub fn taken_over(live: &Value) -> Option<Value> {
         }
         entries.push(entry);
     }
+    patch_of(live, entries)
+}
+
+/// What to patch an object with so that all that a manager owns is ours; `None` when it
+/// owns nothing, or we do not. What Git does not declare of it goes with our next apply.
+pub fn taken_from(live: &Value, manager: &str) -> Option<Value> {
+    our_fields(live)?;
+    let metadata = live.get("metadata")?;
+    let text = |entry: &Value, name: &str| {
+        entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let entries = metadata.get("managedFields")?.as_array()?;
+    let is_theirs =
+        |entry: &&Value| text(entry, "manager") == manager && text(entry, "subresource").is_empty();
+    let theirs: Vec<&Value> = entries.iter().filter(is_theirs).collect();
+    if theirs.is_empty() || manager == FIELD_MANAGER || manager == HANDOVER_MANAGER {
+        return None;
+    }
+    let mut left: Vec<Value> = entries.iter().filter(|one| !is_theirs(one)).cloned().collect();
+    let ours = left.iter_mut().find(|entry| {
+        text(entry, "manager") == FIELD_MANAGER
+            && text(entry, "operation") == "Apply"
+            && text(entry, "subresource").is_empty()
+    })?;
+    for entry in theirs {
+        add(&mut ours["fieldsV1"], entry.get("fieldsV1")?, 0);
+    }
+    patch_of(live, left)
+}
+
+/// The managers, other than ourselves, that own fields of an object itself.
+pub fn managers(live: &Value) -> BTreeSet<String> {
+    fields::entries(live)
+        .filter(|entry| entry.subresource.is_empty())
+        .map(|entry| entry.manager.to_owned())
+        .filter(|manager| manager != FIELD_MANAGER && manager != HANDOVER_MANAGER)
+        .collect()
+}
+
+/// Adds a field set (FieldsV1) to another.
+fn add(set: &mut Value, more: &Value, depth: usize) {
+    let (Some(fields), Some(others)) = (set.as_object_mut(), more.as_object()) else { return };
+    if depth > MAX_DEPTH {
+        return;
+    }
+    for (selector, below) in others {
+        match fields.get_mut(selector) {
+            Some(known) => add(known, below, depth + 1),
+            None => drop(fields.insert(selector.clone(), below.clone())),
+        }
+    }
+}
+
+/// A patch that replaces the field sets of the very state that was read.
+fn patch_of(live: &Value, entries: Vec<Value>) -> Option<Value> {
+    let metadata = live.get("metadata")?;
     let mut place = Map::new();
     for name in ["name", "namespace", "uid", "resourceVersion"] {
         if let Some(value) = metadata.get(name) {
@@ -141,6 +199,22 @@ mod tests {
         insta::assert_snapshot!(patch["metadata"]["managedFields"][1]["fieldsV1"], @r#"{"f:metadata":{"f:labels":{".":{},"f:theirs":{}}},"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{"f:args":{}}}}}}}"#);
         // Its scaling is another matter.
         assert_eq!(patch["metadata"]["managedFields"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_a_person_takes_over_is_ours_as_a_whole() {
+        let live = live("helm", "Update", theirs());
+        let patch = taken_from(&live, "helm").unwrap();
+        let entries = patch["metadata"]["managedFields"].as_array().unwrap();
+        assert_eq!(entries.len(), 2);
+        let ours = &entries[0]["fieldsV1"];
+        assert!(ours["f:metadata"]["f:labels"].get("f:theirs").is_some());
+        let app = &ours["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"app\"}"];
+        assert!(app.get("f:args").is_some() && app.get("f:image").is_some(), "{app}");
+        // An entry of a subresource is no declaration, and what we never applied is not ours.
+        assert_eq!(taken_from(&live, "kubectl-edit"), None);
+        assert_eq!(taken_from(&live, FIELD_MANAGER), None);
+        assert_eq!(managers(&live), BTreeSet::from(["helm".to_owned()]));
     }
 
     #[test]

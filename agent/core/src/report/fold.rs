@@ -53,9 +53,12 @@ fn worth(kind: EventKind) -> u8 {
         | EventKind::DriftSeen
         | EventKind::LinkChanged => 0,
         EventKind::AgentStarted => 1,
-        EventKind::AppGood | EventKind::AppHeld | EventKind::AppPinned | EventKind::AppReleased => {
-            2
-        }
+        EventKind::AppGood
+        | EventKind::AppHeld
+        | EventKind::AppPinned
+        | EventKind::AppReleased
+        | EventKind::AppPruned
+        | EventKind::AppMoved => 2,
         EventKind::AppFailed | EventKind::AppRolledBack => 3,
         // A gap is never lost, only merged into a wider one; states are not in the queue.
         EventKind::ReportGap | EventKind::State => 4,

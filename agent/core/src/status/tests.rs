@@ -9,8 +9,8 @@ use crate::{
     },
     model::{
         AppSpec, ContentId, GitId, Heal, HealthName, LinkState, LinkStep, ObjectFault,
-        OutboxStatus, PhaseName, PruneGuard, Revision, StatusDocument, StoreStatus, Uptime,
-        Variables,
+        OutboxStatus, PhaseName, PruneGuard, RETRY_INTERVAL, Revision, StatusDocument, StoreStatus,
+        Uptime, Variables,
     },
     report::Delivery,
 };
@@ -41,7 +41,10 @@ fn app(name: &str) -> App {
         heal: Heal::Always,
         timeout: Duration::from_secs(300),
         soak: Duration::from_secs(60),
-        prune: PruneGuard { max_objects: 3, max_share: 0.3 },
+        prune: PruneGuard { max_objects: 3, max_share: 0.3, first: false },
+        retries: 0,
+        retry_interval: RETRY_INTERVAL,
+        formerly: Vec::new(),
         ignore_differences: Vec::new(),
         substitute: None,
         substitute_from: Vec::new(),
@@ -64,7 +67,7 @@ fn bad(content: u8, faults: Vec<ObjectFault>) -> BadRecord {
 }
 
 fn held(mut app: App, reason: HoldReason, detail: &str) -> App {
-    let hold = Hold { reason, detail: detail.to_owned(), set: None };
+    let hold = Hold { reason, detail: detail.to_owned(), set: None, objects: Vec::new() };
     app.record.phase = Phase::Held { target: revision(1), hold };
     app
 }
@@ -243,12 +246,12 @@ fn one_app_is_blocked_first_by_what_the_agent_lacks_then_by_people_then_by_the_c
 }
 
 #[test]
-fn an_app_that_left_git_is_said_to_be_perhaps_renamed() {
+fn an_app_that_left_git_is_said_to_have_left() {
     let mut shop = held(app("shop"), HoldReason::PruneGuard, "all 10 objects would go");
     shop.record.removed = true;
     insta::assert_snapshot!(why_of(&shop), @r"
     shop prune_guard: all 10 objects would go
-      app shop left Git: if it was renamed, commit the old name again; `leeward diff shop` lists what would go, `leeward approve shop` lets it go
+      app shop left Git, and no other app has these objects; `leeward diff shop` lists what would go; `leeward approve shop` lets it go
     ");
 }
 

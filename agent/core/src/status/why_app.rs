@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{AppFacts, app::newest_is_bad};
 use crate::{
     cycle::{App, HoldReason, Phase, Stuck},
+    gate::loses_data,
     model::{Blocker, HealthName, Uptime},
 };
 
@@ -79,14 +80,18 @@ fn held(app: &App) -> Option<Blocker> {
     let Phase::Held { hold, .. } = &app.record.phase else { return None };
     let name = &app.record.spec.name;
     let hint = match hold.reason {
-        // Renamed, it would be deleted under the old name before it exists under the new one.
-        HoldReason::PruneGuard if app.record.removed => format!(
-            "app {name} left Git: if it was renamed, commit the old name again; \
-             `leeward diff {name}` lists what would go, `leeward approve {name}` lets it go"
-        ),
-        HoldReason::PruneGuard => format!(
-            "`leeward diff {name}` lists what would go; `leeward approve {name}` lets it go"
-        ),
+        HoldReason::PruneGuard => {
+            let yes = if hold.objects.iter().any(loses_data) { " --yes" } else { "" };
+            let left = if app.record.removed {
+                format!("app {name} left Git, and no other app has these objects; ")
+            } else {
+                String::new()
+            };
+            format!(
+                "{left}`leeward diff {name}` lists what would go; \
+                 `leeward approve {name}{yes}` lets it go"
+            )
+        }
         HoldReason::Dependency => "it goes on by itself when that app is good".to_owned(),
         HoldReason::Missing => {
             "what runs stays as it is; it goes on by itself once that is there, \
@@ -132,11 +137,15 @@ fn bad_revision(app: &App) -> Vec<Blocker> {
     } else {
         "nothing was good before it; commit a correction"
     };
+    let hint = match app.retry_at {
+        Some(_) => format!("{hint}; it is tried again by itself, as `retries` says"),
+        None => hint.to_owned(),
+    };
     let whole = format!("{}: {}", bad.revision.commit, bad.reason);
     if bad.faults.is_empty() {
-        return vec![blocker(app, "bad_revision", &whole, hint)];
+        return vec![blocker(app, "bad_revision", &whole, &hint)];
     }
-    let one = |fault| blocker(app, "bad_revision", &format!("{whole}: {fault}"), hint);
+    let one = |fault| blocker(app, "bad_revision", &format!("{whole}: {fault}"), &hint);
     bad.faults.iter().map(one).collect()
 }
 

@@ -4,6 +4,8 @@
 //! its app, records nothing, and comes back to the loop with what it found. One
 //! that is dropped half way leaves what a power cut leaves.
 
+mod along;
+pub(super) mod claims;
 pub(super) mod confirm;
 pub(super) mod delete;
 pub(super) mod difference;
@@ -13,6 +15,7 @@ pub(super) mod preflight;
 pub(super) mod prepare;
 pub(super) mod send;
 pub(super) mod survey;
+pub(super) mod take;
 pub(super) mod verdicts;
 
 #[cfg(test)]
@@ -27,6 +30,7 @@ use leeward_core::{
 };
 
 use self::{
+    claims::Stand,
     delete::Deletion,
     look::{LookFor, Looked},
     preflight::Preflighted,
@@ -63,6 +67,11 @@ pub(super) enum Outcome {
         result: Result<Arc<Desired>, Undesired>,
     },
     Preflighted(Box<Preflighted>),
+    /// The owners of what a candidate declares were asked whether they leave it.
+    Asked {
+        done: Box<Preflighted>,
+        stands: Vec<Stand>,
+    },
     Looked {
         what: LookFor,
         keys: Vec<ObjectKey>,

@@ -26,6 +26,8 @@ use serde_json::Value;
 
 use super::{
     super::{managed::Inventory, outside::Means},
+    along::goes_along,
+    claims::{Neighbours, claims},
     prepare::{Recipe, prepare},
     verdicts::Verdicts,
 };
@@ -41,6 +43,8 @@ pub(in crate::reconcile) struct Candidate {
     pub(in crate::reconcile) left_alone: BTreeSet<ObjectKey>,
     /// The set of deletions of this content that a person let through.
     pub(in crate::reconcile) approved: Option<Digest>,
+    /// What other apps may want of what it does not declare any more.
+    pub(in crate::reconcile) neighbours: Neighbours,
 }
 
 /// A candidate after its preflight.
@@ -63,7 +67,7 @@ pub(in crate::reconcile) async fn preflight<C: Cluster>(
     means: &Means<'_, C>,
     candidate: Candidate,
 ) -> Preflighted {
-    let Candidate { recipe, desired, inventory, left_alone, approved } = candidate;
+    let Candidate { recipe, desired, inventory, left_alone, approved, neighbours } = candidate;
     let (spec, revision) = (recipe.spec.clone(), recipe.revision.clone());
     let mut done = Preflighted {
         revision,
@@ -81,7 +85,8 @@ pub(in crate::reconcile) async fn preflight<C: Cluster>(
     let examined = match prepared {
         Ok(desired) => {
             done.desired = Some(Arc::clone(&desired));
-            examine(means, &spec, &desired, inventory, approved, &mut done).await
+            let given = (inventory, approved, neighbours);
+            examine(means, &spec, &desired, given, &mut done).await
         }
         Err(undesired) => {
             done.is_missing = matches!(undesired, super::Undesired::Missing);
@@ -100,8 +105,7 @@ async fn examine<C: Cluster>(
     means: &Means<'_, C>,
     spec: &AppSpec,
     desired: &Desired,
-    mut inventory: Inventory,
-    approved: Option<Digest>,
+    (mut inventory, approved, neighbours): (Inventory, Option<Digest>, Neighbours),
     done: &mut Preflighted,
 ) -> Result<AppEvent, AppEvent> {
     if inventory.is_empty() {
@@ -112,7 +116,7 @@ async fn examine<C: Cluster>(
     let drifted = BTreeSet::new();
     let (inventory, left_alone) = (&inventory, &done.left_alone);
     let plan = plan(&PlanInput { desired, inventory, drifted: &drifted, left_alone });
-    if let Some(hold) = guarded(means, spec, inventory, desired, &plan).await?
+    if let Some(hold) = guarded(means, spec, inventory, desired, &plan, neighbours).await?
         && (approved.is_none() || approved != hold.set)
     {
         return Err(AppEvent::Held(hold));
@@ -152,12 +156,16 @@ async fn guarded<C: Cluster>(
     inventory: &Inventory,
     desired: &Desired,
     plan: &Plan,
+    neighbours: Neighbours,
 ) -> Result<Option<Hold>, AppEvent> {
     if plan.prunes.is_empty() {
         return Ok(None);
     }
+    let claims = claims(means, neighbours, &plan.prunes).await;
+    let going = plan.prunes.iter().filter(|key| !claims.contains_key(*key));
+    let going: Vec<ObjectKey> = going.cloned().collect();
     let mut confirmed = BTreeSet::new();
-    for key in plan.prunes.iter().filter(|key| is_protected(key)) {
+    for key in going.iter().filter(|key| is_protected(key)) {
         let Some(entry) = inventory.get(key) else { continue };
         let live = means.get(key, &entry.version).await;
         let live = live.map_err(|fault| AppEvent::Obstacle { message: fault.to_string() })?;
@@ -167,7 +175,15 @@ async fn guarded<C: Cluster>(
     }
     let empty = desired.objects.is_empty();
     let total = inventory.len();
-    Ok(guard(&plan.prunes, total, &spec.prune, empty, &confirmed).err())
+    let Err(mut hold) = guard(&going, total, &spec.prune, empty, &confirmed) else {
+        return Ok(None);
+    };
+    let along = goes_along(means, &going, inventory).await;
+    hold.detail += &along.map_err(|fault| AppEvent::Obstacle { message: fault.to_string() })?;
+    if let Some((key, reason)) = claims.iter().next() {
+        hold.detail += &format!("; {} stay, such as {key}: {reason}", claims.len());
+    }
+    Ok(Some(hold))
 }
 
 /// Dry-runs objects; all errors are collected. What cannot be judged before its
@@ -270,6 +286,8 @@ fn adopted(object: &Value, version: &str) -> Option<(ObjectKey, InventoryEntry)>
         keep: false,
         replace: false,
         run: None,
+        leaving: false,
+        from: None,
     };
     Some((ObjectKey::of(object)?, entry))
 }

@@ -132,6 +132,7 @@ fn specs(
         prune: PruneGuard {
             max_objects: config.apply.prune_max_objects,
             max_share: config.apply.prune_max_share,
+            first: false,
         },
     };
     apps(&files, name.unwrap_or(&config.cluster.name), &defaults).map_err(|error| error.faults)

@@ -339,7 +339,7 @@ async fn only_what_is_ours_is_deleted_and_what_is_going_is_only_looked_at() {
     let (_folder, outside) = outside(cluster);
     let means = outside.means(Class::Short, CancellationToken::new());
     let due = [&ours, &theirs, &going, &gone].map(|key| (key.clone(), "v1".to_owned()));
-    let mut deletions = delete(&means, "shop", due.into()).await;
+    let mut deletions = delete(&means, "shop", due.into(), Default::default()).await;
     deletions.sort_by(|(a, _), (b, _)| a.cmp(b));
     let told: Vec<String> = deletions
         .iter()
@@ -388,6 +388,8 @@ fn an_object_that_has_been_there_keeps_its_ignored_fields() {
         keep: false,
         replace: false,
         run: None,
+        leaving: false,
+        from: None,
     };
     let key = desired.objects[0].key().clone();
     let inventory = BTreeMap::from([(key.clone(), known)]);

@@ -12,7 +12,9 @@ use camino::Utf8PathBuf;
 use leeward_core::{
     cycle::{AppRecord, RevisionRecord, SourceRecord},
     git::{Object, ObjectType, git_id},
-    model::{AppSpec, ContentId, GitId, Heal, InventoryEntry, ObjectKey, PruneGuard},
+    model::{
+        AppSpec, ContentId, GitId, Heal, InventoryEntry, ObjectKey, PruneGuard, RETRY_INTERVAL,
+    },
     report::{Event, EventKind, Stamp},
 };
 use serde_json::json;
@@ -49,7 +51,10 @@ fn app(name: &str) -> AppRecord {
         heal: Heal::Always,
         timeout: Duration::from_mins(5),
         soak: Duration::from_mins(1),
-        prune: PruneGuard { max_objects: 3, max_share: 0.3 },
+        prune: PruneGuard { max_objects: 3, max_share: 0.3, first: false },
+        retries: 0,
+        retry_interval: RETRY_INTERVAL,
+        formerly: Vec::new(),
         ignore_differences: Vec::new(),
         substitute: None,
         substitute_from: Vec::new(),

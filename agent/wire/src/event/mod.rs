@@ -25,6 +25,8 @@ pub enum EventKind {
     AppHeld,
     AppPinned,
     AppReleased,
+    AppPruned,
+    AppMoved,
     DriftHealed,
     DriftSeen,
     LinkChanged,
@@ -33,7 +35,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AgentStarted,
         Self::RevisionFetched,
         Self::AppApplied,
@@ -43,6 +45,8 @@ impl EventKind {
         Self::AppHeld,
         Self::AppPinned,
         Self::AppReleased,
+        Self::AppPruned,
+        Self::AppMoved,
         Self::DriftHealed,
         Self::DriftSeen,
         Self::LinkChanged,
@@ -62,6 +66,8 @@ impl EventKind {
             Self::AppHeld => "dev.leeward.app.held.v1",
             Self::AppPinned => "dev.leeward.app.pinned.v1",
             Self::AppReleased => "dev.leeward.app.released.v1",
+            Self::AppPruned => "dev.leeward.app.pruned.v1",
+            Self::AppMoved => "dev.leeward.app.moved.v1",
             Self::DriftHealed => "dev.leeward.drift.healed.v1",
             Self::DriftSeen => "dev.leeward.drift.seen.v1",
             Self::LinkChanged => "dev.leeward.link.changed.v1",
@@ -91,6 +97,8 @@ pub enum EventData {
     AppHeld(AppHeld),
     AppPinned(AppPinned),
     AppReleased(AppReleased),
+    AppPruned(AppPruned),
+    AppMoved(AppMoved),
     DriftHealed(Drift),
     DriftSeen(Drift),
     LinkChanged(LinkChanged),
@@ -110,6 +118,8 @@ impl EventData {
             Self::AppHeld(_) => EventKind::AppHeld,
             Self::AppPinned(_) => EventKind::AppPinned,
             Self::AppReleased(_) => EventKind::AppReleased,
+            Self::AppPruned(_) => EventKind::AppPruned,
+            Self::AppMoved(_) => EventKind::AppMoved,
             Self::DriftHealed(_) => EventKind::DriftHealed,
             Self::DriftSeen(_) => EventKind::DriftSeen,
             Self::LinkChanged(_) => EventKind::LinkChanged,
@@ -129,6 +139,8 @@ impl EventData {
             Self::AppHeld(data) => serde_json::to_value(data),
             Self::AppPinned(data) => serde_json::to_value(data),
             Self::AppReleased(data) => serde_json::to_value(data),
+            Self::AppPruned(data) => serde_json::to_value(data),
+            Self::AppMoved(data) => serde_json::to_value(data),
             Self::DriftHealed(data) | Self::DriftSeen(data) => serde_json::to_value(data),
             Self::LinkChanged(data) => serde_json::to_value(data),
             Self::ReportGap(data) => serde_json::to_value(data),
@@ -151,6 +163,8 @@ impl EventData {
             EventKind::AppHeld => Self::AppHeld(Deserialize::deserialize(data)?),
             EventKind::AppPinned => Self::AppPinned(Deserialize::deserialize(data)?),
             EventKind::AppReleased => Self::AppReleased(Deserialize::deserialize(data)?),
+            EventKind::AppPruned => Self::AppPruned(Deserialize::deserialize(data)?),
+            EventKind::AppMoved => Self::AppMoved(Deserialize::deserialize(data)?),
             EventKind::DriftHealed => Self::DriftHealed(Deserialize::deserialize(data)?),
             EventKind::DriftSeen => Self::DriftSeen(Deserialize::deserialize(data)?),
             EventKind::LinkChanged => Self::LinkChanged(Deserialize::deserialize(data)?),
@@ -222,6 +236,28 @@ pub struct AppRolledBack {
     /// Why it was left.
     pub reason: String,
     /// Always empty: the report of the failure names the objects at fault.
+    #[serde(default)]
+    pub objects: Vec<ObjectFault>,
+}
+
+/// Objects that the revision does not declare any more are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppPruned {
+    pub commit: GitId,
+    pub content: ContentId,
+    pub pruned: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub objects: Vec<ObjectFault>,
+}
+
+/// Objects of another app belong to this one from now on; nothing was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppMoved {
+    /// The app that had them.
+    pub from: String,
+    pub count: u64,
+    /// The first of them.
     #[serde(default)]
     pub objects: Vec<ObjectFault>,
 }

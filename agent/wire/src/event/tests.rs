@@ -45,6 +45,8 @@ fn old() -> Vec<(EventKind, String)> {
             ),
         ),
         (EventKind::AppReleased, format!(r#"{{{revision},"reason":"released by hand"}}"#)),
+        (EventKind::AppPruned, format!(r#"{{{revision},"objects":[{fault}],"pruned":1}}"#)),
+        (EventKind::AppMoved, format!(r#"{{"count":1,"from":"shop","objects":[{fault}]}}"#)),
         (EventKind::DriftHealed, drift.clone()),
         (EventKind::DriftSeen, drift),
         (

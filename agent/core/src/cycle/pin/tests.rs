@@ -220,7 +220,7 @@ fn what_fails_after_a_rollback_during_a_rollout_leaves_an_app_that_goes_on() {
 #[test]
 fn a_rollback_waits_for_no_other_app_and_others_do_not_wait_for_it() {
     let app = rolled_back(good(&[1, 2]), 1000, None, None);
-    let hold = Hold { reason: HoldReason::Dependency, detail: "db".to_owned(), set: None };
+    let hold = Hold::of(HoldReason::Dependency, "db");
     let work = crate::cycle::next_work(&app, &[hold], false, &at(1001));
     assert_eq!(work, crate::cycle::Work::Preflight);
     assert_eq!(app.record.goal(), Some(&revision(1)));

@@ -32,6 +32,8 @@ fn entry(manifest: Option<&Manifest>, wave: i32, keep: bool) -> InventoryEntry {
         keep,
         replace: false,
         run: None,
+        leaving: false,
+        from: None,
     }
 }
 
