@@ -46,6 +46,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
     }
 
+    /// Has what stays, although it is to go, tried again after a while: the cluster says
+    /// nothing when its reason is over, for example that another app could not be read.
+    pub(super) fn delete_later(&mut self, name: &AppName) {
+        let now = self.now();
+        let Some(managed) = self.apps.get_mut(name) else { return };
+        for one in managed.app.record.stuck.iter().filter(|one| one.goes) {
+            managed.view.put_off(&one.key, now.uptime, now.jitter);
+        }
+    }
+
     /// Asks again for deletions that did not end in their time. Returns whether
     /// there are any; the guard let them pass when they were planned.
     pub(super) fn delete_again(&mut self, name: &AppName, undeclared: &[ObjectKey]) -> bool {

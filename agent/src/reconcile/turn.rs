@@ -298,7 +298,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 if let Some(managed) = self.apps.get_mut(name) {
                     managed.view.progress.wait_on(now);
                 }
+                let ends = matches!(event, AppEvent::Pruned { .. } | AppEvent::WentBack { .. });
                 self.take(name, event, Batch::default());
+                if ends {
+                    self.delete_later(name);
+                }
                 Turn::GoOn
             }
             ApplyStep::AwaitFoundations(keys) => {
