@@ -8,7 +8,7 @@ use std::{
 };
 
 use leeward_core::{
-    cycle::{App, Phase, View},
+    cycle::{App, Phase, Progress, View},
     health::watches_health,
     model::{InventoryEntry, ObjectKey, Uptime},
     plan::{
@@ -58,10 +58,12 @@ impl Managed {
         // What was stuck before the restart may be free by now.
         let stuck = app.record.stuck.iter().filter(|one| inventory.contains_key(&one.key));
         let held_back = stuck.map(|one| (one.key.clone(), Uptime::default())).collect();
+        let resumed = matches!(app.record.phase, Phase::Applying { .. });
+        let progress = Progress { resumed, ..Progress::default() };
         Self {
             app,
             inventory,
-            view: View { left_alone, held_back, ..View::default() },
+            view: View { left_alone, held_back, progress, ..View::default() },
             wanting: None,
             errand: None,
             epoch,

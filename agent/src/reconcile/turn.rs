@@ -439,6 +439,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.watch_inventory();
         if let Some(managed) = self.apps.get_mut(name) {
             managed.view.progress.announced = Some(wanted.content.clone());
+            managed.view.progress.resume(&desired, &managed.inventory, self.clock.uptime());
         }
         Turn::GoOn
     }

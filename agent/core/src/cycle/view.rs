@@ -10,8 +10,13 @@ use std::{
 use super::step::ApplyCounts;
 use crate::{
     health::{Health, Verdict},
-    model::{AppName, Backoff, ContentId, ObjectKey, Uptime},
-    plan::{desired::Desired, fight::HealHistory, order::StageName},
+    model::{AppName, Backoff, ContentId, InventoryEntry, ObjectKey, Uptime},
+    plan::{
+        desired::{Desired, Prepared},
+        fight::HealHistory,
+        marks::is_foundation,
+        order::StageName,
+    },
 };
 
 /// Between two tries to put one object right that the cluster does not take. A
@@ -64,6 +69,8 @@ pub struct View {
 #[derive(Debug, Default)]
 pub struct Progress {
     pub counts: ApplyCounts,
+    /// The apply was begun in an earlier life of the agent.
+    pub resumed: bool,
     /// The content whose write-ahead inventory is recorded.
     pub announced: Option<ContentId>,
     /// Objects whose dry-run needs a namespace, a CRD or a judge of the same revision.
@@ -215,6 +222,26 @@ impl Progress {
         worth.min_by_key(|(since, _)| *since).map(|(_, line)| line)
     }
 
+    /// Waits again for the foundations that an earlier life has sent: whether they were
+    /// ready, it has not recorded, and what comes after them needs them.
+    pub fn resume(
+        &mut self,
+        desired: &Desired,
+        inventory: &BTreeMap<ObjectKey, InventoryEntry>,
+        now: Uptime,
+    ) {
+        if !std::mem::take(&mut self.resumed) {
+            return;
+        }
+        let is_sent = |one: &&Prepared| {
+            let entry = inventory.get(one.key());
+            entry.is_some_and(|entry| entry.applied == Some(one.digest))
+        };
+        let foundations = desired.objects.iter().filter(|one| is_foundation(one.key()));
+        let sent = foundations.filter(is_sent).map(|one| (one.key().clone(), Awaited::from(now)));
+        self.foundations.extend(sent);
+    }
+
     /// Begins the wait for everything anew, once it was said what is late.
     pub fn wait_on(&mut self, now: Uptime) {
         for awaited in self.replacing.values_mut().chain(self.foundations.values_mut()) {
@@ -230,7 +257,13 @@ pub fn is_well(health: &Health) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::{
+        model::{Manifest, Origin},
+        plan::desired::tests::prepared,
+    };
 
     fn key(name: &str) -> ObjectKey {
         let (group, kind) = (String::new(), "ConfigMap".to_owned());
@@ -254,6 +287,31 @@ mod tests {
         assert_eq!(view.message, named);
         view.release_held_back(Uptime::from_secs(3601));
         assert!(view.heals.is_empty() && view.message.is_empty());
+    }
+
+    #[test]
+    fn a_restart_waits_again_for_the_foundations_that_were_sent_before_it() {
+        let manifest = |name: &str| {
+            let metadata = json!({ "name": name });
+            let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
+            Manifest::new(body, Origin::default()).unwrap()
+        };
+        let desired = prepared(&[manifest("sent"), manifest("yet-to-be-sent")], &[]);
+        let entry = |index: usize, is_sent: bool| {
+            let applied = is_sent.then_some(desired.objects[index].digest);
+            let entry = InventoryEntry { applied, ..InventoryEntry::default() };
+            (desired.objects[index].key().clone(), entry)
+        };
+        let inventory = BTreeMap::from([entry(0, true), entry(1, false)]);
+        let mut progress = Progress { resumed: true, ..Progress::default() };
+        progress.resume(&desired, &inventory, Uptime::from_secs(7));
+        let awaited: Vec<&str> = progress.foundations.keys().map(|key| key.name.as_str()).collect();
+        assert_eq!((awaited, progress.resumed), (vec!["sent"], false));
+
+        // In the life that has sent them they are waited for one by one.
+        let mut progress = Progress::default();
+        progress.resume(&desired, &inventory, Uptime::from_secs(7));
+        assert_eq!(progress.foundations, BTreeMap::new());
     }
 
     #[test]
