@@ -121,8 +121,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let hint = format!("{}; `leeward approve {app} --yes` deletes it", hold.detail);
             return refused(&message, Some(&hint));
         }
-        let lines: String = hold.objects.iter().map(|key| format!("\n  {key}")).collect();
-        self.tell_all(&names, || AppEvent::Approved, &format!("approved: {}{lines}", hold.detail))
+        let first = format!("approved: {}", hold.detail);
+        let lines: Vec<String> = hold.objects.iter().map(|key| format!("  {key}")).collect();
+        let told = [vec![first], lines].concat().join("\n");
+        self.tell_all(&names, || AppEvent::Approved, &told)
     }
 
     fn retry(&mut self, app: &AppName) -> Response {

@@ -20,6 +20,7 @@
 
 mod budget;
 mod commands;
+mod deleted;
 mod errand;
 mod garbage;
 mod healing;

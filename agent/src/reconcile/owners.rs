@@ -13,7 +13,7 @@ use leeward_core::{
     cycle::{App, AppEvent, Hold, HoldReason, Phase},
     model::{AppName, AppSpec, InventoryEntry, ObjectFault, ObjectKey, Revision},
     plan::{
-        desired::{Desired, fault_of},
+        desired::{Desired, Prepared, fault_of},
         marks::is_foundation,
     },
     report::{Event, EventData},
@@ -26,7 +26,7 @@ use super::{
         Outcome,
         claims::{Neighbour, Neighbours, Stand, ask_owner, hosts},
         preflight::Preflighted,
-        prepare::Recipe,
+        prepare::{Recipe, Undesired},
     },
     managed::Managed,
     reconciler::Reconciler,
@@ -48,7 +48,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Returns what of a revision other apps own.
     fn foreign(&self, name: &AppName, desired: &Desired) -> BTreeMap<ObjectKey, AppName> {
-        let keys = desired.objects.iter().map(|one| one.key());
+        let keys = desired.objects.iter().map(Prepared::key);
         keys.filter_map(|key| Some((key.clone(), self.owner(name, key)?.clone()))).collect()
     }
 
@@ -95,7 +95,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     fn recipe_to_read(&self, name: &AppName, revision: &Revision) -> Result<Recipe, String> {
-        self.recipe(name, revision).map_err(|undesired| undesired.into_message())
+        self.recipe(name, revision).map_err(Undesired::into_message)
     }
 
     /// A candidate declares objects that other apps own: these are asked whether they
@@ -323,5 +323,5 @@ impl<C: Cluster + 'static> Reconciler<C> {
 fn moved_event(to: &AppName, from: &AppName, keys: &[&ObjectKey]) -> Event {
     let named = keys.iter().take(NAMED).map(|key| ObjectFault::of_object(key, "moved"));
     let (objects, count) = (named.collect(), keys.len() as u64);
-    Event::new(Some(to), &EventData::AppMoved(AppMoved { from: from.to_string(), count, objects }))
+    Event::new(Some(to), &EventData::AppMoved(AppMoved { from: from.clone(), count, objects }))
 }

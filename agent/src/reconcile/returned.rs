@@ -1,42 +1,28 @@
 //! Takes in errands that are back: what was found becomes true in memory and is
 //! recorded. What an errand concludes counts only if its app has not moved on.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
-
 use leeward_core::{
     cycle::{
-        AppEvent, AppHealth, AppRecord, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent,
-        LOOK_AGAIN, gate, is_well,
+        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent, LOOK_AGAIN,
+        gate, is_well,
     },
     health::{Cause, Health, Verdict, roll_up, waits_outside, watches_health, with_run},
-    model::{AppName, ClusterFault, InventoryEntry, ObjectFault, ObjectKey, Run},
+    model::{AppName, ClusterFault, InventoryEntry, ObjectKey, Run},
     plan::order::StageName,
-    report::{Event, EventData},
 };
-use leeward_wire::AppPruned;
 
 use super::{
     errand::{
         Back, Outcome,
-        delete::Deletion,
         look::{LookFor, Looked},
         preflight::Preflighted,
         prepare::Undesired,
         send::Sent,
     },
-    owners::NAMED,
     reconciler::Reconciler,
     sightings::{AGAIN_AT_REST, AGAIN_AT_WORK, rest_after_look},
 };
 use crate::{edge::Cluster, store::Batch};
-
-/// After so long without any served version a kind is taken for gone, and its
-/// objects with it. An API server needs about a second to serve what a changed
-/// definition says.
-const UNSERVED_FOR: Duration = Duration::from_secs(10);
 
 impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn back(&mut self, back: Back) {
@@ -372,86 +358,4 @@ impl<C: Cluster + 'static> Reconciler<C> {
             progress.look_again = Some(now + LOOK_AGAIN);
         }
     }
-
-    fn deleted(&mut self, name: &AppName, deletions: Vec<(ObjectKey, Deletion)>, is_late: bool) {
-        let (now, stamp) = (self.clock.uptime(), self.journal.stamp());
-        let Some(managed) = self.apps.get_mut(name) else { return };
-        let mut batch = Batch::default();
-        let mut confirmed = Vec::new();
-        let mut obstacle = None;
-        let (mut under_way, mut wanted) = (BTreeMap::new(), BTreeMap::new());
-        for (key, deletion) in deletions {
-            match deletion {
-                Deletion::Gone => {
-                    managed.view.progress.counts.pruned += 1;
-                    confirmed.push(key.clone());
-                    batch.inventory.push((name.clone(), key, None));
-                }
-                Deletion::NotOurs(reason) => {
-                    tracing::warn!(app = %name, object = %key, reason, "Not pruned; it is left alone from now on.");
-                    batch.inventory.push((name.clone(), key, None));
-                }
-                Deletion::Unserved => {
-                    let since = managed.view.progress.deleting.get(&key).map(|one| one.since);
-                    if since.is_some_and(|since| since + UNSERVED_FOR <= now) {
-                        managed.view.progress.counts.pruned += 1;
-                        confirmed.push(key.clone());
-                        batch.inventory.push((name.clone(), key, None));
-                    } else {
-                        drop(under_way.insert(key, "its kind is not served now".to_owned()));
-                    }
-                }
-                Deletion::Wanted(reason) => {
-                    managed.view.progress.wanted_by_others.insert(key.clone(), reason.clone());
-                    wanted.insert(key, reason);
-                }
-                Deletion::UnderWay(reason) => drop(under_way.insert(key, reason)),
-                Deletion::Failed(fault) if fault.is_api_server() => {
-                    obstacle = Some(format!("cannot prune {key}: {fault}"));
-                }
-                Deletion::Failed(fault) => {
-                    drop(under_way.insert(key, format!("it cannot be deleted: {fault}")));
-                }
-            }
-        }
-        let gone: BTreeSet<ObjectKey> =
-            batch.inventory.iter().map(|(_, key, _)| key.clone()).collect();
-        for (key, reason) in &under_way {
-            let deleting = &mut managed.view.progress.deleting;
-            let awaited = deleting.entry(key.clone()).or_insert_with(|| Awaited::from(now));
-            awaited.reason.clone_from(reason);
-            managed.view.progress.look_again = Some(now + LOOK_AGAIN);
-        }
-        let is_on_its_way = managed.is_on_its_way();
-        if !managed.is_applying() {
-            let event = pruned_event(name, &managed.app.record, &confirmed);
-            batch.events.extend(event.map(|event| (stamp, event)));
-        }
-        self.record(batch);
-        self.watch_inventory();
-        self.free(name, |one| gone.contains(&one.key));
-        if !is_on_its_way {
-            under_way.extend(wanted);
-            self.stick(name, &under_way);
-        }
-        match obstacle {
-            _ if is_late => {}
-            Some(message) => self.take(name, AppEvent::Obstacle { message }, Batch::default()),
-            // A deletion that takes long has its own limit, and is no fault of the revision.
-            None => self.take(name, AppEvent::StageApplied, Batch::default()),
-        }
-    }
-}
-
-/// Says what is gone; what goes while a plan is carried out is counted with the plan.
-fn pruned_event(name: &AppName, record: &AppRecord, gone: &[ObjectKey]) -> Option<Event> {
-    let revision = record.wanted().filter(|_| !gone.is_empty())?;
-    let named = gone.iter().take(NAMED).map(|key| ObjectFault::of_object(key, "deleted"));
-    let data = AppPruned {
-        commit: revision.commit,
-        content: revision.content.clone(),
-        pruned: gone.len() as u64,
-        objects: named.collect(),
-    };
-    Some(Event::new(Some(name), &EventData::AppPruned(data)))
 }

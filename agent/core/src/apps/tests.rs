@@ -38,6 +38,7 @@ fn with_apps(lines: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "all that is read of the example, line by line")]
 fn the_example_of_the_contract_is_read() {
     let text = with_apps(
         "- name: db\n  path: db                      # relative to this file\n- name: shop\n  path: shop\n  dependsOn: [db]\n  heal: report\n  timeout: 10m\n  soak: 2m\n  prune: { maxObjects: 10, maxShare: 0.5 }\n  ignoreDifferences:            # as in Argo CD\n  - { group: apps, kind: Deployment, name: web, jsonPointers: [/spec/replicas] }\n",

@@ -26,6 +26,7 @@ pub(super) const MAX_FAULTS: usize = 20;
 
 /// What happened to an app.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made and taken apart at a time")]
 pub enum AppEvent {
     /// The source holds this revision of the app, whole, in the store.
     Offered {

@@ -1,5 +1,7 @@
 //! What else goes when a namespace goes, so that whoever approves its deletion knows.
 
+use std::fmt::Write as _;
+
 use futures::StreamExt as _;
 use leeward_core::model::{ClusterFault, Kind, KindVersion, ObjectKey};
 
@@ -58,9 +60,8 @@ pub(super) async fn goes_along<C: Cluster>(
             found.into_iter().map(|(kind, count)| format!("{count} {}", kind.kind.kind)).collect();
         if !found.is_empty() {
             let (name, found) = (&namespace.name, found.join(", "));
-            told.push_str(&format!(
-                "; with Namespace {name} goes what is not of this app: {found}"
-            ));
+            let _never_fails =
+                write!(told, "; with Namespace {name} goes what is not of this app: {found}");
         }
     }
     Ok(told)

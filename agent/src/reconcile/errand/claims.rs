@@ -13,7 +13,7 @@ use leeward_core::{
 
 use super::{
     super::outside::Means,
-    prepare::{Recipe, prepare},
+    prepare::{Recipe, Undesired, prepare},
 };
 use crate::edge::Cluster;
 
@@ -51,7 +51,7 @@ pub(in crate::reconcile) async fn claims<C: Cluster>(
     }
     for Neighbour { app, recipe } in neighbours.unsettled {
         let desired = match recipe {
-            Ok(recipe) => prepare(means, recipe).await.map_err(|fault| fault.into_message()),
+            Ok(recipe) => prepare(means, recipe).await.map_err(Undesired::into_message),
             Err(message) => Err(message),
         };
         for key in keys.iter().filter(|key| !claims.contains_key(*key)).collect::<Vec<_>>() {
@@ -102,7 +102,7 @@ pub(in crate::reconcile) async fn ask_owner<C: Cluster>(
 ) -> Stand {
     let content = recipe.as_ref().ok().map(|recipe| recipe.revision.content.clone());
     let desired = match recipe {
-        Ok(recipe) => prepare(means, recipe).await.map_err(|fault| fault.into_message()),
+        Ok(recipe) => prepare(means, recipe).await.map_err(Undesired::into_message),
         Err(message) => Err(message),
     };
     let keeps = desired.map(|desired| {

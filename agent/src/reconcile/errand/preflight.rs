@@ -181,7 +181,8 @@ async fn guarded<C: Cluster>(
     let along = goes_along(means, &going, inventory).await;
     hold.detail += &along.map_err(|fault| AppEvent::Obstacle { message: fault.to_string() })?;
     if let Some((key, reason)) = claims.iter().next() {
-        hold.detail += &format!("; {} stay, such as {key}: {reason}", claims.len());
+        let stay = format!("; {} stay, such as {key}: {reason}", claims.len());
+        hold.detail.push_str(&stay);
     }
     Ok(Some(hold))
 }
