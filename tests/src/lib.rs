@@ -15,6 +15,7 @@ pub mod gitserver;
 pub mod installed;
 pub mod kustomize;
 pub mod leash;
+pub mod preload;
 pub mod receiver;
 pub mod scenario;
 pub mod tls;

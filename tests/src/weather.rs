@@ -86,6 +86,24 @@ impl Link {
     }
 }
 
+/// Leads the agent's way to the API server through a proxy. For an agent that does
+/// not run yet.
+pub fn api_through_a_proxy(scenario: &mut Scenario) -> Result<FaultProxy> {
+    let config = std::fs::read_to_string(scenario.agent.config_path())?;
+    let config: toml::Table = config.parse()?;
+    let kubeconfig = config["cluster"]["kubeconfig"].as_str().context("no kubeconfig")?;
+    let text = std::fs::read_to_string(kubeconfig)?;
+    let server = text.split("https://127.0.0.1:").nth(1).context("not on loopback")?;
+    let port: String = server.chars().take_while(char::is_ascii_digit).collect();
+    let proxy = FaultProxy::start(port.parse()?, 1, Policy::default())?;
+    let own = scenario.agent.folder().join("kubeconfig");
+    let through = format!("https://127.0.0.1:{}", proxy.port());
+    std::fs::write(&own, text.replace(&format!("https://127.0.0.1:{port}"), &through))?;
+    let own = own.display().to_string();
+    scenario.agent.configure(|options| options.set("cluster.kubeconfig", own))?;
+    Ok(proxy)
+}
+
 /// Waits until one blocker in `why` says all of these words, and returns it.
 /// The table of `leeward why`, for people, must say them too.
 pub async fn blocked_by(scenario: &Scenario, words: &[&str]) -> Result<Value> {

@@ -1,11 +1,14 @@
 //! Trouble that the disk makes, and whoever should read the log.
 
-use leeward_tests::scenario::{
-    apart::Apart,
-    objects::{config_map, text},
+use leeward_tests::{
+    preload,
+    scenario::{
+        apart::Apart,
+        objects::{config_map, text},
+    },
 };
 
-use super::{heals_while, preloaded};
+use super::heals_while;
 
 /// From SIGTERM to the end of the process, at worst.
 const STOP: std::time::Duration = std::time::Duration::from_secs(3);
@@ -40,7 +43,7 @@ int fdatasync(int fd) {
 async fn edits_are_healed_and_status_is_answered_while_every_fsync_takes_four_seconds() {
     let name = "apart-disk";
     let folder = leeward_tests::leash::ScratchDir::new(name).unwrap();
-    let library = preloaded(folder.path(), "slowdisk", SLOW_DISK).unwrap();
+    let library = preload::library(folder.path(), "slowdisk", SLOW_DISK).unwrap();
     let slow = folder.path().join("slow");
     let (preload, file) = (library.display().to_string(), slow.display().to_string());
     let options = |options: leeward_tests::agent::AgentOptions| {

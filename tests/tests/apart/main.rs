@@ -11,9 +11,8 @@ mod newer;
 mod own;
 mod trouble;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use leeward_core::model::StatusDocument;
 use leeward_tests::{
     scenario::{apart::Apart, damage::Damage},
@@ -44,15 +43,4 @@ async fn heals_while(apart: &Apart, lasts: impl Fn(&StatusDocument) -> bool) {
         assert!(lasts(&status), "the trouble was over before the edit was healed: {status:#?}");
     }
     say(&format!("{}: healed within {longest:?}", apart.calm));
-}
-
-/// Compiles a library that is loaded before the C library, from C.
-fn preloaded(folder: &Path, name: &str, source: &str) -> Result<std::path::PathBuf> {
-    let (file, library) = (folder.join(format!("{name}.c")), folder.join(format!("lib{name}.so")));
-    std::fs::write(&file, source)?;
-    let mut command = Command::new("cc");
-    command.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&file).arg("-ldl");
-    let output = command.output().context("a C compiler is needed")?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(library)
 }

@@ -2,13 +2,13 @@
 
 use leeward_core::model::PhaseName;
 use leeward_tests::{
-    faultproxy::{FaultProxy, Policy},
+    faultproxy::Policy,
     scenario::{
         apart::Apart,
         objects::config_map,
         trouble::{Begun, Trouble, held_up},
     },
-    weather::blocked_by,
+    weather::{api_through_a_proxy, blocked_by},
 };
 
 use super::heals_while;
@@ -73,7 +73,7 @@ async fn status_is_answered_while_the_api_server_is_mute_and_all_is_healed_when_
     let first = config_map(name, "first", "1");
     let prepared = Apart::prepare(name, std::slice::from_ref(&first), |options| options).await;
     let Some(mut apart) = prepared.unwrap() else { return };
-    let proxy = through_a_proxy(&mut apart);
+    let proxy = api_through_a_proxy(&mut apart.scenario).unwrap();
     apart.start().await.unwrap();
     proxy.set_policy(Policy { stall: true, ..Policy::default() });
     let changed = config_map(name, "first", "2");
@@ -86,21 +86,4 @@ async fn status_is_answered_while_the_api_server_is_mute_and_all_is_healed_when_
     }
     proxy.set_policy(Policy::default());
     apart.both_good().await.unwrap();
-}
-
-/// Has the agent reach the API server through a proxy.
-fn through_a_proxy(apart: &mut Apart) -> FaultProxy {
-    let config = std::fs::read_to_string(apart.scenario.agent.config_path()).unwrap();
-    let config: toml::Table = config.parse().unwrap();
-    let kubeconfig = config["cluster"]["kubeconfig"].as_str().unwrap();
-    let text = std::fs::read_to_string(kubeconfig).unwrap();
-    let server = text.split("https://127.0.0.1:").nth(1).unwrap();
-    let port: String = server.chars().take_while(char::is_ascii_digit).collect();
-    let proxy = FaultProxy::start(port.parse().unwrap(), 1, Policy::default()).unwrap();
-    let own = apart.scenario.agent.folder().join("kubeconfig");
-    let through = format!("https://127.0.0.1:{}", proxy.port());
-    std::fs::write(&own, text.replace(&format!("https://127.0.0.1:{port}"), &through)).unwrap();
-    let own = own.display().to_string();
-    apart.scenario.agent.configure(|options| options.set("cluster.kubeconfig", own)).unwrap();
-    proxy
 }
