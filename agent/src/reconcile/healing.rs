@@ -93,7 +93,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for (key, drift) in judged {
             match drift {
                 Ok(Drift::Undeclared) => {
-                    managed.view.settled(&key);
+                    managed.view.is_for_deletion(&key);
                     undeclared.push(key);
                 }
                 Ok(Drift::None(entry)) => {

@@ -11,7 +11,7 @@ use std::{
 
 use leeward_core::{
     cycle::{App, AppEvent, Hold, HoldReason, Phase},
-    model::{AppName, AppSpec, InventoryEntry, ObjectFault, ObjectKey, Revision},
+    model::{AppName, AppSpec, InventoryEntry, ObjectFault, ObjectKey, Revision, Run},
     plan::{
         desired::{Desired, Prepared, fault_of},
         marks::is_foundation,
@@ -170,6 +170,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
         let batch = self.hand_over(name, &foreign);
         self.conclude(name, done, batch);
+        for key in foreign.keys() {
+            // One that is not sent again may still carry the mark of its last owner.
+            self.mark_drifted(name, key);
+        }
         for owner in foreign.into_values().collect::<BTreeSet<_>>() {
             self.has_handed_over(&owner);
         }
@@ -211,9 +215,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let Some(entry) = self.apps.get(owner).and_then(|one| one.inventory.get(key)) else {
                 continue;
             };
-            let from = Some(owner.clone());
-            let (applied, leaving) = (None, false);
-            let entry = InventoryEntry { applied, leaving, from, ..entry.clone() };
+            let entry = changed_hands(entry, owner);
             batch.inventory.push((owner.clone(), key.clone(), None));
             batch.inventory.push((name.clone(), key.clone(), Some(entry)));
             moved.entry(owner).or_default().push(key);
@@ -265,8 +267,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         record.phase = if record.good.is_some() { Phase::Good } else { Phase::Waiting };
         let mut batch = Batch::default();
         for (key, entry) in &managed.inventory {
-            let (applied, from) = (None, Some(former.clone()));
-            let entry = InventoryEntry { applied, from, ..entry.clone() };
+            let entry = changed_hands(entry, former);
             batch.inventory.push((former.clone(), key.clone(), None));
             batch.inventory.push((spec.name.clone(), key.clone(), Some(entry)));
         }
@@ -300,8 +301,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for (holder, misser, key, entry) in returns {
             tracing::info!(app = %misser, from = %holder, object = %key, "An object goes back.");
             let event = moved_event(&misser, &holder, &[&key]);
-            let (applied, leaving, from) = (None, false, Some(holder.clone()));
-            let entry = InventoryEntry { applied, leaving, from, ..entry };
+            let entry = changed_hands(&entry, &holder);
             let batch = Batch {
                 inventory: vec![
                     (holder.clone(), key.clone(), None),
@@ -318,6 +318,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
             }
         }
     }
+}
+
+/// The entry of an object that was another app's. It is sent again, with the mark of its
+/// new owner; but what runs once to its end is not begun again by that.
+fn changed_hands(entry: &InventoryEntry, from: &AppName) -> InventoryEntry {
+    let is_over = entry.run.as_ref().is_some_and(Run::is_over);
+    let applied = entry.applied.filter(|_| is_over);
+    InventoryEntry { applied, leaving: false, from: Some(from.clone()), ..entry.clone() }
 }
 
 fn moved_event(to: &AppName, from: &AppName, keys: &[&ObjectKey]) -> Event {

@@ -82,6 +82,13 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     progress.look_again = Some(now + LOOK_AGAIN);
                     return;
                 }
+                if !verdicts.refused.is_empty() && !progress.wanted_by_others.is_empty() {
+                    // What it may be refused for was to go, and stays for another app: that
+                    // is no fault of it. Whether it still has to stay is asked again.
+                    progress.wanted_by_others.clear();
+                    let message = verdicts.as_message();
+                    return self.take(name, AppEvent::Obstacle { message }, Batch::default());
+                }
                 let is_proven = verdicts.obstacle.is_none() && verdicts.unproven.is_empty();
                 if is_proven {
                     managed.view.progress.unproven.retain(|key| !keys.contains(key));

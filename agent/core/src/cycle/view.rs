@@ -131,6 +131,14 @@ impl View {
         self.tries.remove(key);
     }
 
+    /// Nothing is to be healed of an object that the revision does not have. That it is
+    /// gone stays known: a way back to a revision that has it makes it anew.
+    pub fn is_for_deletion(&mut self, key: &ObjectKey) {
+        self.drifted.remove(key);
+        self.open.remove(key);
+        self.tries.remove(key);
+    }
+
     /// Leaves an object that cannot be put right for a while, longer each time.
     /// Returns how many tries it has had.
     pub fn put_off(&mut self, key: &ObjectKey, now: Uptime, jitter: f64) -> u32 {
@@ -312,6 +320,17 @@ mod tests {
         let mut progress = Progress::default();
         progress.resume(&desired, &inventory, Uptime::from_secs(7));
         assert_eq!(progress.foundations, BTreeMap::new());
+    }
+
+    #[test]
+    fn what_is_for_deletion_is_not_healed_and_stays_known_as_gone() {
+        let mut view = View::default();
+        view.drifted.insert(key("a"));
+        view.gone.insert(key("a"));
+        view.is_for_deletion(&key("a"));
+        assert!(view.drifted.is_empty() && view.gone.contains(&key("a")));
+        view.forget(&key("a"));
+        assert!(view.gone.is_empty());
     }
 
     #[test]
