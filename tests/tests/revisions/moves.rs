@@ -3,7 +3,7 @@
 //!
 //! `LEEWARD_MOVES=200` tries more sequences; `LEEWARD_SEED=7` others.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use leeward_core::model::StatusDocument;
 use leeward_tests::{
@@ -71,10 +71,10 @@ fn files(worlds: &[Arrangement]) -> Vec<(String, String)> {
         let all = objects(world);
         for app in (0..APPS.len()).filter(|app| arrangement.has(*app)) {
             let name = app_name(world, app);
-            list.push_str(&format!("- name: {name}\n  path: {name}\n"));
+            writeln!(list, "- name: {name}\n  path: {name}").unwrap();
             let below = arrangement.depends_on[app].filter(|below| arrangement.has(*below));
             if let Some(below) = below {
-                list.push_str(&format!("  dependsOn: [{}]\n", app_name(world, below)));
+                writeln!(list, "  dependsOn: [{}]", app_name(world, below)).unwrap();
             }
             let own = all.iter().zip(&arrangement.homes).filter(|(_, home)| **home == app);
             let own: Vec<Value> = own.map(|(one, _)| one.clone()).collect();
@@ -97,7 +97,7 @@ fn wanted(worlds: &[Arrangement]) -> BTreeMap<String, usize> {
 }
 
 fn found(status: &StatusDocument) -> BTreeMap<String, usize> {
-    status.apps.iter().map(|app| (app.name.to_string(), app.objects)).collect()
+    status.apps.iter().map(|app| (app.name.clone(), app.objects)).collect()
 }
 
 async fn commit(scenario: &mut Scenario, before: &[Arrangement], after: &[Arrangement]) -> String {

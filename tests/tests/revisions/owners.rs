@@ -26,7 +26,7 @@ async fn owner(scenario: &Scenario, manifest: &Value) -> String {
 }
 
 fn names(status: &StatusDocument) -> Vec<String> {
-    status.apps.iter().map(|app| app.name.to_string()).collect()
+    status.apps.iter().map(|app| app.name.clone()).collect()
 }
 
 /// A database, its data and its settings.
