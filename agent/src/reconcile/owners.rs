@@ -69,18 +69,13 @@ impl<C: Cluster + 'static> Reconciler<C> {
         for (other, managed) in self.apps.iter().filter(|(other, _)| *other != name) {
             let record = &managed.app.record;
             let is_settled = self.is_settled(other) || record.removed;
-            let is_long_unread = managed.app.entered + UNREAD_FOR <= now;
+            let is_overdue = managed.app.entered + UNREAD_FOR <= now;
             let recipe = match (&managed.wanting, &record.newest) {
-                (Some(_), _) | (None, None) if is_long_unread => continue,
                 (Some(wanting), _) => Err(wanting.clone()),
-                (None, None) => continue,
-                (None, Some(_)) if is_settled => continue,
-                (None, Some(newest)) => self.recipe_to_read(other, newest),
+                (None, Some(newest)) if !is_settled => self.recipe_to_read(other, newest),
+                (None, _) => continue,
             };
-            if recipe.is_err() && is_long_unread {
-                continue;
-            }
-            neighbours.unsettled.push(Neighbour { app: other.clone(), recipe });
+            neighbours.unsettled.push(Neighbour { app: other.clone(), recipe, is_overdue });
         }
         let Some(managed) = self.apps.get(name) else { return neighbours };
         for host in managed.inventory.keys().filter(|key| is_foundation(key)) {

@@ -23,6 +23,8 @@ pub(in crate::reconcile) struct Neighbour {
     pub(in crate::reconcile) app: AppName,
     /// What it is on its way to; or why that cannot be rendered.
     pub(in crate::reconcile) recipe: Result<Recipe, String>,
+    /// It has been at this for so long that nothing waits any more for its being readable.
+    pub(in crate::reconcile) is_overdue: bool,
 }
 
 /// All that the other apps may want of one app's objects.
@@ -49,7 +51,7 @@ pub(in crate::reconcile) async fn claims<C: Cluster>(
             claims.insert(key, format!("objects of app {app} are in it"));
         }
     }
-    for Neighbour { app, recipe } in neighbours.unsettled {
+    for Neighbour { app, recipe, is_overdue } in neighbours.unsettled {
         let desired = match recipe {
             Ok(recipe) => prepare(means, recipe).await.map_err(Undesired::into_message),
             Err(message) => Err(message),
@@ -59,6 +61,7 @@ pub(in crate::reconcile) async fn claims<C: Cluster>(
                 Ok(desired) if desired.declares(key) => format!("it moves to app {app}"),
                 Ok(desired) if holds_for(key, desired) => format!("objects of app {app} go in it"),
                 Ok(_) => continue,
+                Err(_) if is_overdue => continue,
                 Err(why) => format!("app {app} cannot be read, and may want it: {why}"),
             };
             claims.insert(key.clone(), reason);
