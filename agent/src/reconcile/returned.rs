@@ -160,6 +160,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let is_whole = desired.unknown.is_empty();
             managed.view.desired = is_whole.then_some((revision.content, desired));
             managed.view.progress.unproven = unproven;
+            managed.view.progress.is_examined = cleared;
             self.mark_foreign(name);
         }
     }

@@ -438,6 +438,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.record(batch);
         self.watch_inventory();
         if let Some(managed) = self.apps.get_mut(name) {
+            if !managed.view.progress.is_examined && !managed.is_rolling_back() {
+                // The preflight was before the start: what it left unproven is not known.
+                let judges = Judges::of(plan, &desired, &managed.inventory);
+                managed.view.progress.unproven = judges.unproven(plan, &managed.inventory);
+            }
             managed.view.progress.announced = Some(wanted.content.clone());
             managed.view.progress.resume(&desired, &managed.inventory, self.clock.uptime());
         }

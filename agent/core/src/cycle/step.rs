@@ -474,10 +474,13 @@ pub fn due(app: &App, now: &Now) -> Option<Uptime> {
         return app.pause_until;
     }
     let soaked = app.healthy_since.map(|since| since + app.record.spec.soak);
+    // What goes then has its own pace; that its time has come is no news any more.
+    let is_news = |at: &Uptime| !app.leaving || now.uptime < *at;
     let counts = matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. });
     let deadline = app.deadline.filter(|_| counts && app.stands_still.is_none());
     let release = app.release_at.filter(|at| now.uptime < *at);
     let retry = app.not_before.filter(|not_before| now.uptime < *not_before);
     let again = retries::due(app);
-    [soaked.or(deadline), retry, release, again, app.pin_until].into_iter().flatten().min()
+    let judged = if soaked.is_some() { soaked.filter(is_news) } else { deadline };
+    [judged, retry, release, again, app.pin_until].into_iter().flatten().min()
 }

@@ -106,6 +106,26 @@ fn a_revision_is_good_only_after_it_stayed_healthy_for_the_whole_soak() {
 }
 
 #[test]
+fn what_goes_after_the_soak_wakes_nobody_while_the_api_server_is_away() {
+    let leaving =
+        AppEvent::ApplyDone { counts: ApplyCounts::default(), stuck: Vec::new(), leaving: true };
+    let events = vec![
+        (0, offer(1)),
+        (0, AppEvent::Cleared),
+        (1, leaving),
+        (10, health(HealthName::Healthy, false)),
+    ];
+    let (app, _) = story(App::resume(AppRecord::new(spec()), &at(0)), events);
+    assert_eq!(due(&app, &at(11)), Some(Uptime::from_secs(70)));
+    let away = AppEvent::Obstacle { message: "connection refused".to_owned() };
+    let (app, _) = story(app, vec![(80, away)]);
+    assert!(due(&app, &at(80)).is_some_and(|due| due > Uptime::from_secs(80)));
+    assert!(
+        matches!(next_work(&app, &[], false, &at(80)), Work::Wait(Some(at)) if at > Uptime::from_secs(80))
+    );
+}
+
+#[test]
 fn unhealthy_revision_is_rolled_back_to_the_last_good_one() {
     let events = vec![
         (100, offer(2)),

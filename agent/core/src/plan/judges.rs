@@ -49,6 +49,22 @@ impl Judges {
         judges
     }
 
+    /// Returns what of a plan may be refused for what the judges were before: all that
+    /// does not go in together with them, when there are any.
+    pub fn unproven(
+        &self,
+        plan: &Plan,
+        inventory: &BTreeMap<ObjectKey, InventoryEntry>,
+    ) -> BTreeSet<ObjectKey> {
+        if *self == Self::default() {
+            return BTreeSet::new();
+        }
+        let first: BTreeSet<&ObjectKey> = fore(plan, inventory).map(|apply| &apply.key).collect();
+        let applies = plan.stages.iter().flat_map(|stage| &stage.applies);
+        let keys = applies.map(|apply| &apply.key).filter(|key| !first.contains(key));
+        keys.cloned().collect()
+    }
+
     fn add(&mut self, key: &ObjectKey) {
         if key.group == ROLES {
             self.roles = true;
@@ -154,6 +170,11 @@ mod tests {
 
     /// The judges of a plan that brings `brought` and deletes `gone`; `known` are there.
     fn judges(brought: &[Manifest], known: &[Manifest], gone: &[Manifest]) -> Judges {
+        examined(brought, known, gone).0
+    }
+
+    /// The judges, and how many objects are unproven because of them.
+    fn examined(brought: &[Manifest], known: &[Manifest], gone: &[Manifest]) -> (Judges, usize) {
         let desired = prepared(brought, &[]);
         let entry = InventoryEntry { uid: Some("u".to_owned()), ..InventoryEntry::default() };
         let inventory: BTreeMap<ObjectKey, InventoryEntry> =
@@ -165,7 +186,18 @@ mod tests {
             drifted: &nothing,
             left_alone: &nothing,
         });
-        Judges::of(&plan, &desired, &inventory)
+        let judges = Judges::of(&plan, &desired, &inventory);
+        let unproven = judges.unproven(&plan, &inventory).len();
+        (judges, unproven)
+    }
+
+    #[test]
+    fn everything_is_unproven_where_a_judge_changes_but_for_the_judges() {
+        let quota = || manifest("v1", "ResourceQuota", "shop");
+        let map = || manifest("v1", "ConfigMap", "shop");
+        assert_eq!(examined(&[quota(), map()], &[quota()], &[]).1, 1);
+        assert_eq!(examined(&[map()], &[], &[quota()]).1, 1);
+        assert_eq!(examined(&[map()], &[map()], &[map()]).1, 0);
     }
 
     fn invalid(message: &str) -> ClusterFault {
