@@ -267,7 +267,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Records what was sent, whether or not the app has moved on meanwhile.
     pub(super) fn record_sent(&mut self, name: &AppName, sent: &Sent) {
-        let mut batch = Batch::default();
+        let (mut batch, now) = (Batch::default(), self.clock.uptime());
         let Some(managed) = self.apps.get_mut(name) else { return };
         let desired = managed.view.desired.as_ref().map(|(_, desired)| desired.clone());
         for (apply, applied) in &sent.applied {
@@ -300,6 +300,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 from: known.and_then(|entry| entry.from.clone()),
             };
             managed.view.settled(key);
+            managed.view.progress.sent.insert(key.clone(), now);
             managed.view.progress.replacing.remove(key);
             managed.view.progress.put_off.remove(key);
             if watches_health(&key.kind()) {

@@ -19,6 +19,9 @@ const SETTLE_AT_REST: Duration = Duration::from_secs(1);
 const REST_PER_LOOK: u32 = 4;
 /// A look that took long because the API server hung is no reason to rest for long.
 const LONGEST_REST: Duration = Duration::from_secs(2);
+/// A list may have been read so long before it is seen here. Taken at its word, an object
+/// that was sent meanwhile would be sent twice, which a policy about updates may refuse.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// An object that is not healthy is looked at again without an event: its pods
 /// may have begun to crash, which no watched object shows.
 pub(super) const AGAIN_AT_WORK: Duration = Duration::from_secs(1);
@@ -50,8 +53,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>) {
         self.sight.listed(kind);
         self.ask_identity();
+        let now = self.clock.uptime();
         for (name, key) in self.owned_of(kind) {
-            if !keys.contains(&key) {
+            let sent = self.apps[&name].view.progress.sent.get(&key);
+            // The watch that follows the list says so if it was sent and is gone again.
+            let is_older = sent.is_some_and(|sent| now < *sent + LISTED_WITHIN);
+            if !keys.contains(&key) && !is_older {
                 self.mark_gone(&name, &key, None, &Trace::Nothing);
             }
         }

@@ -1,5 +1,6 @@
 //! A definition moves to another version, and objects leave Git in the same commit.
 
+use leeward_core::model::PhaseName;
 use leeward_tests::scenario::{
     Scenario, is_good_at,
     objects::{custom, definition, documents, namespace},
@@ -42,6 +43,12 @@ async fn an_object_that_leaves_git_is_found_in_whatever_version_is_served() {
     let stays = till(group, "v1", name, "stays");
     let next = [namespace(name), versions(group, &["v1alpha1", "v1"]), stays.clone()];
     let next = scenario.commit(&[("all.yaml", documents(&next))]).unwrap();
+    scenario
+        .wait_app(name, |app| app.phase == PhaseName::Probation || is_good_at(app, &next))
+        .await
+        .unwrap();
+    // The garbage collector learns of the new version every half minute, and lets it go then.
+    scenario.wait_gone(&till(group, "v1", name, "goes")).await.unwrap();
     let app = scenario.wait_app(name, |app| is_good_at(app, &next)).await.unwrap();
     assert_eq!((app.bad.len(), app.objects), (0, 3), "{app:#?}");
     assert!(scenario.live(&stays).await.unwrap().is_some());

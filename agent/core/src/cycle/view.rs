@@ -73,6 +73,8 @@ pub struct Progress {
     pub resumed: bool,
     /// The content whose write-ahead inventory is recorded.
     pub announced: Option<ContentId>,
+    /// When objects were sent: a list that was read before that does not have them yet.
+    pub sent: BTreeMap<ObjectKey, Uptime>,
     /// A preflight of this process has sorted out what is unproven.
     pub is_examined: bool,
     /// Objects whose dry-run needs a namespace, a CRD or a judge of the same revision.
