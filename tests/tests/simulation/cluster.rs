@@ -8,15 +8,18 @@ use std::{
 use leeward::edge::{ApplyMode, Cluster};
 use leeward_core::{
     model::{
-        APP_LABEL, Applied, ClusterFault, Kind, KindVersion, Manifest, ObjectKey,
-        REVISION_ANNOTATION, Scope, Seen, Trace, owned_digest,
+        APP_LABEL, Applied, ClusterFault, Kind, KindVersion, Manifest, ObjectKey, Scope, Seen,
+        Trace,
     },
     report::Event,
 };
 use serde_json::Value;
 
 use super::{
-    live::{Behaviour, LiveObject, fields_of},
+    admission::{apply, unknown_kind},
+    content,
+    live::LiveObject,
+    sabotage::Sabotage,
     world::{Handle, World},
 };
 
@@ -33,11 +36,13 @@ enum Fate {
     Lies,
 }
 
+/// How often controllers of the cluster look at what they own.
+const TURN_OF_CONTROLLERS: Duration = Duration::from_millis(500);
 /// How long a request hangs before it fails.
 pub(crate) const HANG: Duration = Duration::from_secs(10);
 
-/// The app whose namespace an object is, or lives in.
-fn app_of(key: &ObjectKey) -> Option<&str> {
+/// The slot whose namespace an object is, or lives in.
+fn slot_of(key: &ObjectKey) -> Option<&str> {
     let namespace = if key.namespace.is_empty() { &key.name } else { &key.namespace };
     namespace.strip_prefix("ns-")
 }
@@ -102,24 +107,42 @@ impl Cluster for SimCluster {
         &self,
         kinds: &BTreeSet<KindVersion>,
     ) -> Result<BTreeMap<Kind, Scope>, ClusterFault> {
-        self.call(None, |_| {
-            Ok(kinds
-                .iter()
-                .map(|version| {
-                    let cluster = version.kind.kind == "Namespace";
-                    (version.kind.clone(), if cluster { Scope::Cluster } else { Scope::Namespaced })
-                })
-                .collect())
+        self.call(None, |world| {
+            let served =
+                kinds.iter().filter(|version| unknown_kind(world, &version.kind).is_none());
+            let scope = |kind: &str| match kind {
+                "Namespace" | "CustomResourceDefinition" => Scope::Cluster,
+                _ => Scope::Namespaced,
+            };
+            Ok(served.map(|one| (one.kind.clone(), scope(&one.kind.kind))).collect())
         })
         .await
     }
 
     async fn apply(&self, manifest: &Manifest, mode: ApplyMode) -> Result<Applied, ClusterFault> {
-        self.call(app_of(&manifest.key), |world| apply(world, manifest, mode)).await
+        let applied = self.call(slot_of(&manifest.key), |world| apply(world, manifest, mode)).await;
+        self.handle.with(|world| {
+            if applied.is_ok() && mode == ApplyMode::Force {
+                world.answered(&manifest.key);
+            }
+            match applied {
+                Err(ClusterFault::Invalid { message })
+                    if world.git.sabotage == Sabotage::PutsNothingOff
+                        && world.goes_back(manifest) =>
+                {
+                    Err(ClusterFault::Unavailable { message })
+                }
+                applied => applied,
+            }
+        })
     }
 
     async fn get(&self, key: &ObjectKey, _version: &str) -> Result<Option<Value>, ClusterFault> {
-        self.call(app_of(key), |world| Ok(world.objects.get(key).map(LiveObject::answer))).await
+        self.call(slot_of(key), |world| match unknown_kind(world, &key.kind()) {
+            Some(unknown) => Err(unknown),
+            None => Ok(world.objects.get(key).map(LiveObject::answer)),
+        })
+        .await
     }
 
     async fn list(
@@ -131,7 +154,19 @@ impl Cluster for SimCluster {
     ) -> Result<(), ClusterFault> {
         let prefix = format!("{APP_LABEL}=");
         let app = selector.strip_prefix(&prefix);
-        self.call(app, |world| {
+        self.call(app.map(content::slot_of), |world| {
+            if let Some(unknown) = unknown_kind(world, &kind.kind) {
+                return Err(unknown);
+            }
+            if let Some(name) = selector.strip_prefix("run=") {
+                let pods = world.objects.values().filter_map(LiveObject::pod);
+                let is_its = |pod: &Value| {
+                    let metadata = &pod["metadata"];
+                    metadata["namespace"] == namespace && metadata["labels"]["run"] == name
+                };
+                pods.filter(is_its).for_each(each);
+                return Ok(());
+            }
             world
                 .objects
                 .iter()
@@ -146,18 +181,13 @@ impl Cluster for SimCluster {
     }
 
     async fn delete(&self, key: &ObjectKey, _version: &str, uid: &str) -> Result<(), ClusterFault> {
-        self.call(app_of(key), |world| {
+        self.call(slot_of(key), |world| {
             let Some(object) = world.objects.get(key) else { return Ok(()) };
             if object.uid != uid {
                 return Err(ClusterFault::Conflict { message: "the uid differs".to_owned() });
             }
-            if !object.is_ours() {
-                world.violate(format!("deleted {key}, which is not ours"));
-            } else if let Some(app) = object.app()
-                && world.git.always_declares(&app, key)
-            {
-                world.violate(format!("deleted {key}, which Git declared all along"));
-            }
+            let object = object.clone();
+            world.check_deletion(key, &object);
             world.note(&format!("deleted {key}"));
             remove(world, key);
             Ok(())
@@ -184,6 +214,10 @@ pub(crate) fn list_kind(world: &mut World, kind: &Kind) {
         world.send(Seen::Lost { kind: kind.clone(), fault: unreachable("connection refused") });
         return;
     }
+    if let Some(fault) = unknown_kind(world, kind) {
+        world.send(Seen::Lost { kind: kind.clone(), fault });
+        return;
+    }
     let found: Vec<_> = world
         .objects
         .iter()
@@ -205,105 +239,51 @@ pub(crate) fn relist(world: &mut World) {
 }
 
 pub(crate) fn seen(world: &mut World, key: &ObjectKey) {
-    let watched = world.watched.iter().any(|kind| kind.kind == key.kind());
-    if !watched || world.weather.api_down {
-        return;
-    }
-    let news = match world.objects.get(key) {
-        Some(object) => object.sighting(key).map(Seen::Present),
-        None => Some(Seen::Gone { key: key.clone(), uid: None, trace: Trace::Nothing }),
-    };
-    if let Some(news) = news {
-        world.send(news);
+    let sighting = world.objects.get(key).and_then(|object| object.sighting(key));
+    if let Some(sighting) = sighting.filter(|_| is_watched(world, key)) {
+        world.send(Seen::Present(sighting));
     }
 }
 
-/// Deletes an object; a namespace takes what lives in it along.
+fn is_watched(world: &World, key: &ObjectKey) -> bool {
+    !world.weather.api_down && world.watched.iter().any(|kind| kind.kind == key.kind())
+}
+
+/// Deletes an object; a namespace takes what lives in it along, and a definition
+/// all objects of its kind.
 pub(crate) fn remove(world: &mut World, key: &ObjectKey) {
-    world.objects.remove(key);
-    seen(world, key);
-    if key.is("", "Namespace") {
-        let inside: Vec<ObjectKey> =
-            world.objects.keys().filter(|other| other.namespace == key.name).cloned().collect();
-        for other in inside {
-            world.objects.remove(&other);
-            seen(world, &other);
-        }
-    }
-}
-
-fn apply(world: &mut World, manifest: &Manifest, mode: ApplyMode) -> Result<Applied, ClusterFault> {
-    let key = &manifest.key;
-    if !key.namespace.is_empty() {
-        let home = ObjectKey {
-            group: String::new(),
-            kind: "Namespace".to_owned(),
-            namespace: String::new(),
-            name: key.namespace.clone(),
+    let Some(object) = world.objects.remove(key) else { return };
+    world.removed(key, &object);
+    if is_watched(world, key) {
+        let is_forgetful = world.git.sabotage == Sabotage::ForgetsRuns;
+        let trace = match object.trace(key) {
+            Trace::Ended(_) if is_forgetful => Trace::Unfinished,
+            trace => trace,
         };
-        if !world.objects.contains_key(&home) {
-            let message = format!("namespaces \"{}\" not found", key.namespace);
-            return Err(ClusterFault::NotFound { message });
-        }
+        world.send(Seen::Gone { key: key.clone(), uid: Some(object.uid), trace });
     }
-    match Behaviour::of(&manifest.body) {
-        Behaviour::Invalid => {
-            return Err(ClusterFault::Invalid { message: "spec is invalid".to_owned() });
-        }
-        Behaviour::SurprisesAtApply if mode == ApplyMode::Force => {
-            return Err(ClusterFault::Invalid { message: "a quota is exceeded".to_owned() });
-        }
-        _ => {}
-    }
-    let before = world.objects.get(key).cloned();
-    let created = before.is_none();
-    let changed = before.as_ref().is_none_or(|before| before.body != manifest.body);
-    let uid = match &before {
-        Some(before) => before.uid.clone(),
-        None if mode == ApplyMode::DryRun => "dry".to_owned(),
-        None => world.uid(),
+    let takes = |other: &&ObjectKey| match key.kind.as_str() {
+        "Namespace" => other.namespace == key.name,
+        "CustomResourceDefinition" => key.name == format!("widgets.{}", other.group),
+        _ => false,
     };
-    let object = LiveObject {
-        uid: uid.clone(),
-        generation: before.as_ref().map_or(1, |before| before.generation + u64::from(changed)),
-        body: manifest.body.clone(),
-        owned: Some(fields_of(&manifest.body)),
-        edited: None,
-        changed_at: match &before {
-            Some(before) if !changed => before.changed_at,
-            _ => tokio::time::Instant::now(),
-        },
-    };
-    let fields = owned_digest(&object.answer()).expect("our manager has just applied");
-    if mode == ApplyMode::Force {
-        check_not_bad(world, manifest);
-        world.note(&format!("applied {key}"));
-        world.objects.insert(key.clone(), object);
-        seen(world, key);
+    let inside: Vec<ObjectKey> = world.objects.keys().filter(takes).cloned().collect();
+    for other in inside {
+        remove(world, &other);
     }
-    Ok(Applied { uid, fields, created, handed_over: false, left_alone: false })
 }
 
-/// Content that is durably known to be bad must never be sent again.
-fn check_not_bad(world: &mut World, manifest: &Manifest) {
-    let (Some(app), Some(commit)) = (
-        manifest.body["metadata"]["labels"][APP_LABEL].as_str(),
-        manifest.annotation(REVISION_ANNOTATION),
-    ) else {
-        world.violate(format!("{} was sent without our marks", manifest.key));
-        return;
-    };
-    let Some(tree) = world.git.tree(app, commit) else {
-        world.violate(format!(
-            "{} was sent for commit {commit}, which does not have the app",
-            manifest.key
-        ));
-        return;
-    };
-    if world.known_bad.contains(&(app.to_owned(), tree)) {
-        let what = manifest.key.clone();
-        world.violate(format!(
-            "bad content {tree} of {app} was sent again: {what}, commit {commit}"
-        ));
+/// Finished Jobs go by themselves when their time is over.
+pub(crate) async fn remove_expired(handle: Handle) {
+    loop {
+        tokio::time::sleep(TURN_OF_CONTROLLERS).await;
+        handle.with(|world| {
+            let expired = world.objects.iter().filter(|(_, object)| object.has_expired());
+            let expired: Vec<ObjectKey> = expired.map(|(key, _)| key.clone()).collect();
+            for key in expired {
+                world.note(&format!("{key} is over, and goes"));
+                remove(world, &key);
+            }
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! Draws the story of a seed: commits, storms, drift, power cuts; then clear weather.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use leeward_core::model::{ObjectKey, PhaseName};
 use leeward_wire::control::Request;
@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     cluster::{relist, remove, seen},
-    git::{APPS, AppContent},
+    content::{AppContent, Draw, SLOTS, name_in, wander, without_wanderers},
     live::LiveObject,
     world::{Handle, Weather, World},
 };
@@ -23,6 +23,7 @@ const SETTLING: usize = 30;
 const HEALED_WITHIN: Duration = Duration::from_secs(3);
 
 pub(crate) async fn direct(handle: Handle) {
+    handle.with(draw_jobs);
     commit(&handle, true);
     let scenes = handle.with(|world| 4 + world.dice.below(9));
     for _ in 0..scenes {
@@ -41,11 +42,28 @@ pub(crate) async fn direct(handle: Handle) {
         relist(world);
     });
     commit(&handle, false);
+    let clear = CLEAR_WEATHER + handle.with(|world| longest_pulls(world));
     // Somebody approves what is held, and the receiver is there.
-    for _ in 0..CLEAR_WEATHER.as_secs() / 60 {
+    for _ in 0..clear.as_secs() / 60 {
         sleep(Duration::from_secs(60)).await;
         approve_all(&handle).await;
+        handle.with(World::check_ways_back);
     }
+}
+
+/// Most slots have a Job; how long it runs, and how long it is there after that.
+fn draw_jobs(world: &mut World) {
+    for (slot, _) in SLOTS {
+        let dice = &mut world.dice;
+        let job = dice.percent(70).then(|| (dice.below(20), dice.below(3) * dice.below(30)));
+        world.jobs.insert(slot, job);
+    }
+}
+
+/// How long the images take that the clear weather has to wait for, one app after the other.
+fn longest_pulls(world: &World) -> Duration {
+    let contents = world.git.commits.iter().rev().take(2).flat_map(|commit| commit.apps.values());
+    Duration::from_secs(contents.map(AppContent::longest_pull).sum())
 }
 
 async fn scene(handle: &Handle) {
@@ -59,6 +77,7 @@ async fn scene(handle: &Handle) {
         }),
         6 => handle.with(|world| {
             world.weather.api_down = !world.weather.api_down;
+            world.disturbed();
             world.note(if world.weather.api_down {
                 "the API server goes away"
             } else {
@@ -89,22 +108,38 @@ async fn scene(handle: &Handle) {
     }
 }
 
-/// Changes one app, or all; at times one leaves Git altogether.
+/// Changes one app, or all; at times one leaves Git altogether, or gets another name.
 fn commit(handle: &Handle, may_be_bad: bool) {
     handle.with(|world| {
-        let mut apps: BTreeMap<_, _> =
-            world.git.commits.last().map(|last| last.apps.clone()).unwrap_or_default();
-        for app in APPS {
+        let before = world.git.commits.last().map(|last| last.apps.clone()).unwrap_or_default();
+        let mut apps = before.clone();
+        without_wanderers(&mut apps);
+        for (slot, names) in SLOTS {
+            let level = world.git.level(slot);
+            let (dice, job) = (&mut world.dice, world.jobs[slot]);
+            let name = name_in(&apps, slot);
             // The last commit is sound in two apps out of three: the rest ends at its last good.
-            let mend = !may_be_bad && world.dice.percent(66);
-            if !apps.contains_key(app) || mend || world.dice.percent(60) {
-                let content = AppContent::draw(app, &mut world.dice, may_be_bad && !mend);
-                apps.insert(app.to_owned(), content);
+            let mend = !may_be_bad && dice.percent(66);
+            if !apps.contains_key(&name) || mend || dice.percent(60) {
+                let may_be_bad = may_be_bad && !mend;
+                let draw = Draw { slot, may_be_bad, before: apps.get(&name), level };
+                let mut content = AppContent::draw(&draw, dice);
+                if let Some((seconds, time_to_live)) = job {
+                    content.add_job(slot, seconds, time_to_live);
+                }
+                apps.insert(name.clone(), content);
+            }
+            let other = names.iter().find(|other| **other != name);
+            if let Some(other) = other.filter(|_| dice.percent(8))
+                && let Some(content) = apps.remove(&name)
+            {
+                apps.insert((*other).to_owned(), content);
             }
         }
         if world.git.commits.len() > 1 && world.dice.percent(5) {
             apps.remove("shop");
         }
+        wander(&before, &mut apps, may_be_bad, &mut world.dice);
         world.git.commit(apps);
         let number = world.git.commits.len();
         let trees = world.git.commits[number - 1].trees.clone();
@@ -128,6 +163,7 @@ fn drift(handle: &Handle) {
         if world.dice.percent(8) {
             world.note("the cluster is wiped");
             world.objects.clear();
+            world.wiped();
             relist(world);
             return;
         }
@@ -137,6 +173,7 @@ fn drift(handle: &Handle) {
         }
         let index = usize::try_from(world.dice.below(keys.len() as u64)).unwrap_or(0);
         let key = keys[index].clone();
+        world.disturbed();
         if world.dice.percent(50) {
             world.note(&format!("somebody deletes {key}"));
             remove(world, &key);
@@ -147,6 +184,7 @@ fn drift(handle: &Handle) {
 }
 
 fn edit(world: &mut World, key: &ObjectKey) {
+    world.disturbed();
     let Some(object) = world.objects.get_mut(key) else { return };
     let (part, field) = match key.kind.as_str() {
         "ConfigMap" => ("data", "value"),
@@ -171,31 +209,32 @@ fn edit(world: &mut World, key: &ObjectKey) {
 async fn one_app_hangs(handle: &Handle) {
     let (stuck, well) = handle.with(|world| {
         world.note("one app is about to hang");
+        world.disturbed();
         world.weather = Weather::default();
         world.cut_at = None;
         relist(world);
-        let number = APPS.len() as u64;
+        let number = SLOTS.len() as u64;
         let first = world.dice.below(number);
         let second = (first + 1 + world.dice.below(number - 1)) % number;
-        let name = |index: u64| APPS[usize::try_from(index).unwrap_or(0)].to_owned();
-        (name(first), name(second))
+        let slot = |index: u64| SLOTS[usize::try_from(index).unwrap_or(0)].0;
+        (slot(first), slot(second))
     });
     // Back-off of earlier storms and work that is under way come to their end.
     for _ in 0..SETTLING {
         sleep(Duration::from_secs(5)).await;
-        if handle.with(|world| is_at_rest(world, &well)) {
+        if handle.with(|world| is_at_rest(world, well)) {
             break;
         }
     }
     let edited = handle.with(|world| {
-        if !is_at_rest(world, &well) {
+        if !is_at_rest(world, well) {
             world.note("the other app is not at rest");
             return None;
         }
-        world.hanging = Some(stuck.clone());
-        let first = first_of(world, &stuck)?;
+        world.hanging = Some(stuck.to_owned());
+        let first = first_of(world, stuck)?;
         edit(world, &first);
-        first_of(world, &well)
+        first_of(world, well)
     });
     if let Some(key) = edited {
         // The hanging app has begun its errand by now.
@@ -213,8 +252,9 @@ async fn one_app_hangs(handle: &Handle) {
 }
 
 /// Whether an app is good at what Git wants, and nothing of it is under way.
-fn is_at_rest(world: &World, name: &str) -> bool {
+fn is_at_rest(world: &World, slot: &str) -> bool {
     let Some(last) = world.git.commits.last() else { return false };
+    let name = name_in(&last.apps, slot);
     let Some(status) = &world.status else { return false };
     let document = status.borrow().clone();
     let Some(document) = document else { return false };
@@ -227,8 +267,8 @@ fn is_at_rest(world: &World, name: &str) -> bool {
         })
 }
 
-fn first_of(world: &World, app: &str) -> Option<ObjectKey> {
-    let namespace = format!("ns-{app}");
+fn first_of(world: &World, slot: &str) -> Option<ObjectKey> {
+    let namespace = format!("ns-{slot}");
     let editable = |key: &&ObjectKey| {
         key.namespace == namespace && matches!(key.kind.as_str(), "ConfigMap" | "Deployment")
     };
@@ -237,11 +277,10 @@ fn first_of(world: &World, app: &str) -> Option<ObjectKey> {
 }
 
 async fn approve_all(handle: &Handle) {
-    for app in APPS {
+    for app in SLOTS.iter().flat_map(|(_, names)| *names) {
         let Some(requests) = handle.with(|world| world.requests.clone()) else { return };
         let (answer, answered) = oneshot::channel();
-        if requests.try_send((Request::Approve { app: app.to_owned(), yes: true }, answer)).is_ok()
-        {
+        if requests.try_send((Request::Approve { app: (*app).to_owned() }, answer)).is_ok() {
             // A power cut drops the answer; nobody here needs it.
             drop(tokio::time::timeout(Duration::from_secs(30), answered).await);
         }

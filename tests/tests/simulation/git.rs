@@ -1,6 +1,10 @@
 //! What Git holds, and a source that fails on the way.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use leeward::{edge::Fetch, store::Store};
 use leeward_core::{
@@ -10,102 +14,69 @@ use leeward_core::{
 use serde_json::{Value, json};
 
 use super::{
-    live::Behaviour,
-    world::{Dice, Handle},
+    content::{AppContent, Apps, slot_of},
+    sabotage::Sabotage,
+    world::Handle,
 };
-
-/// `shop` depends on `db`; `till` stands alone.
-pub(crate) const APPS: [&str; 3] = ["db", "shop", "till"];
-
-/// One app in one commit.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct AppContent {
-    /// File name → manifest.
-    pub(crate) files: BTreeMap<String, Value>,
-    pub(crate) broken: bool,
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) id: GitId,
     pub(crate) tree: GitId,
     pub(crate) objects: Vec<Object>,
-    pub(crate) apps: BTreeMap<AppName, AppContent>,
+    pub(crate) apps: Apps,
     pub(crate) trees: BTreeMap<AppName, GitId>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Git {
     pub(crate) commits: Vec<Commit>,
-}
-
-impl AppContent {
-    /// A random content; a part of them is bad in one of five ways.
-    pub(crate) fn draw(app: &str, dice: &mut Dice, may_be_bad: bool) -> Self {
-        let namespace = format!("ns-{app}");
-        let mut files = BTreeMap::new();
-        let home =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
-        files.insert("namespace.yaml".to_owned(), home);
-        for index in 0..dice.below(5) {
-            let name = format!("config-{index}");
-            let body = json!({
-                "apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": { "name": name, "namespace": namespace },
-                "data": { "value": dice.below(6).to_string() },
-            });
-            files.insert(format!("{name}.yaml"), body);
-        }
-        for index in 0..=dice.below(2) {
-            let behaviour = match dice.below(10) {
-                0 if may_be_bad => Behaviour::Crashes,
-                1 if may_be_bad => Behaviour::Invalid,
-                2 if may_be_bad => Behaviour::SurprisesAtApply,
-                3 | 4 => Behaviour::Slow(1 + dice.below(30)),
-                _ => Behaviour::Fine,
-            };
-            let name = format!("web-{index}");
-            let wave = if dice.percent(30) { "1" } else { "0" };
-            let body = json!({
-                "apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {
-                    "name": name, "namespace": namespace,
-                    "annotations": { "leeward.dev/wave": wave },
-                },
-                "spec": {
-                    "behaviour": behaviour.word(), "replicas": 1, "version": dice.below(6),
-                },
-            });
-            files.insert(format!("{name}.yaml"), body);
-        }
-        Self { files, broken: may_be_bad && dice.percent(5) }
-    }
-
-    /// Whether nothing in it keeps it from becoming good.
-    pub(crate) fn is_sound(&self) -> bool {
-        let fine =
-            |body: &Value| matches!(Behaviour::of(body), Behaviour::Fine | Behaviour::Slow(_));
-        !self.broken && self.files.values().all(fine)
-    }
-
-    pub(crate) fn keys(&self) -> Vec<ObjectKey> {
-        self.files.values().filter_map(ObjectKey::of).collect()
-    }
+    pub(crate) sabotage: Sabotage,
+    /// Commits that only a sabotaged agent sees, each before the one that it is a part of.
+    parts: Vec<Commit>,
+    /// The last of them was not fetched yet.
+    has_part: bool,
 }
 
 impl Git {
-    pub(crate) fn commit(&mut self, apps: BTreeMap<AppName, AppContent>) {
+    pub(crate) fn new(sabotage: Sabotage) -> Self {
+        Self { sabotage, ..Self::default() }
+    }
+
+    pub(crate) fn commit(&mut self, apps: Apps) {
+        if self.sabotage == Sabotage::AppsApart
+            && let Some(before) = self.commits.last()
+        {
+            let part = without_gains(&before.apps, &apps);
+            self.has_part = part != apps;
+            let part = self.build(part);
+            self.parts.extend(Some(part).filter(|_| self.has_part));
+        }
+        let commit = self.build(apps);
+        self.commits.push(commit);
+    }
+
+    /// The commit that is fetched next.
+    fn next(&self) -> Option<Commit> {
+        let part = self.parts.last().filter(|_| self.has_part);
+        part.or(self.commits.last()).cloned()
+    }
+
+    fn build(&self, apps: Apps) -> Commit {
         let mut objects = Vec::new();
         let mut entries = Vec::new();
         let mut trees = BTreeMap::new();
-        let listed: Vec<Value> = apps.keys().map(|name| declared(name)).collect();
+        let listed: Vec<Value> = apps.keys().map(|name| self.declared(name)).collect();
         let yaml = json!({ "apiVersion": "leeward.dev/v1alpha1", "kind": "Apps", "apps": listed });
         entries.push(("leeward.yaml".to_owned(), false, blob(&mut objects, yaml.to_string())));
         for (name, content) in &apps {
             let mut files: Vec<_> = content
                 .files
                 .iter()
-                .map(|(file, body)| (file.clone(), false, blob(&mut objects, body.to_string())))
+                .map(|(file, body)| {
+                    let file = format!("{file}.yaml");
+                    (file, false, blob(&mut objects, body.to_string()))
+                })
                 .collect();
             if content.broken {
                 let text = "kind: [unclosed\n".to_owned();
@@ -118,34 +89,91 @@ impl Git {
         let root = tree(&mut objects, entries);
         let parent =
             self.commits.last().map_or_else(String::new, |last| format!("parent {}\n", last.id));
-        let number = self.commits.len();
+        let number = self.commits.len() + self.parts.len();
         let text = format!(
             "tree {root}\n{parent}author A <a@example.com> {0} +0000\ncommitter A <a@example.com> {0} +0000\n\ncommit {number}\n",
             1_700_000_000 + number,
         );
         let id = keep(&mut objects, ObjectType::Commit, text.into_bytes());
-        self.commits.push(Commit { id, tree: root, objects, apps, trees });
+        Commit { id, tree: root, objects, apps, trees }
     }
 
     /// The tree of an app in a commit, by the commit's name.
     pub(crate) fn tree(&self, app: &str, commit: &str) -> Option<GitId> {
-        let found = self.commits.iter().rev().find(|found| found.id.to_string() == commit)?;
+        let mut known = self.commits.iter().rev().chain(&self.parts);
+        let found = known.find(|found| found.id.to_string() == commit)?;
         found.trees.get(app).copied()
     }
 
-    pub(crate) fn always_declares(&self, app: &str, key: &ObjectKey) -> bool {
-        self.commits
-            .iter()
-            .all(|commit| commit.apps.get(app).is_some_and(|content| content.keys().contains(key)))
+    /// Whether every commit so far declares an object, in whichever app.
+    pub(crate) fn always_declares(&self, key: &ObjectKey) -> bool {
+        let declares = |content: &AppContent| content.body(key).is_some();
+        self.commits.iter().all(|commit| commit.apps.values().any(declares))
+    }
+
+    /// Whether no two slots ever declared an object. Of one that wandered, an app that
+    /// makes it for a revision that is bad may take it away again.
+    pub(crate) fn has_one_owner(&self, key: &ObjectKey) -> bool {
+        let apps = self.commits.iter().flat_map(|commit| &commit.apps);
+        let owners = apps.filter(|(_, content)| content.body(key).is_some());
+        owners.map(|(app, _)| slot_of(app)).collect::<BTreeSet<_>>().len() < 2
+    }
+
+    /// Whether the slot of an app had another name as well.
+    pub(crate) fn was_renamed(&self, app: &str) -> bool {
+        let mut apps = self.commits.iter().flat_map(|commit| commit.apps.keys());
+        apps.any(|other| other != app && slot_of(other) == slot_of(app))
+    }
+
+    /// What an app declares in a commit.
+    pub(crate) fn content(&self, app: &str, commit: GitId) -> Option<&AppContent> {
+        self.commits.iter().rev().find(|known| known.id == commit)?.apps.get(app)
+    }
+
+    /// The largest volume and the newest stored version that a slot has had.
+    pub(crate) fn level(&self, slot: &str) -> u64 {
+        highest(&self.commits, slot)
+    }
+
+    /// Whether nothing keeps a content from becoming good, whenever it is offered: not
+    /// itself, and no larger volume or newer version that came before it.
+    pub(crate) fn is_sound(&self, app: &str, tree: GitId) -> bool {
+        let mut offers = (0..self.commits.len())
+            .filter(|index| self.commits[*index].trees.get(app) == Some(&tree))
+            .peekable();
+        offers.peek().is_some()
+            && offers.all(|index| {
+                let content = &self.commits[index].apps[app];
+                let before = highest(&self.commits[..index], slot_of(app));
+                content.is_sound() && content.levels().all(|level| level >= before)
+            })
+    }
+
+    /// `shop` depends on `db`; the others stand alone.
+    fn declared(&self, name: &str) -> Value {
+        let depends_on: &[&str] = if name == "shop" { &["db"] } else { &[] };
+        json!({
+            "name": name, "path": name, "dependsOn": depends_on, "timeout": "60s", "soak": "10s",
+            "prune": { "maxObjects": 3, "maxShare": 0.5, "first": self.sabotage == Sabotage::PrunesFirst },
+        })
     }
 }
 
-fn declared(name: &str) -> Value {
-    let depends_on: &[&str] = if name == "shop" { &["db"] } else { &[] };
-    json!({
-        "name": name, "path": name, "dependsOn": depends_on, "timeout": "60s", "soak": "10s",
-        "prune": { "maxObjects": 3, "maxShare": 0.5 },
-    })
+/// A commit in which the apps that get something from another stay as they were.
+fn without_gains(before: &Apps, apps: &Apps) -> Apps {
+    let gains = |(app, content): (&AppName, &AppContent)| {
+        let others = before.iter().filter(|(other, _)| *other != app);
+        let mut taken = others.flat_map(|(_, other)| other.keys());
+        let old = before.get(app).filter(|_| taken.any(|key| content.body(&key).is_some()));
+        (app.clone(), old.unwrap_or(content).clone())
+    };
+    apps.iter().map(gains).collect()
+}
+
+fn highest(commits: &[Commit], slot: &str) -> u64 {
+    let apps = commits.iter().flat_map(|commit| &commit.apps);
+    let contents = apps.filter(|(app, _)| slot_of(app) == slot).map(|(_, content)| content);
+    contents.flat_map(AppContent::levels).max().unwrap_or(0)
 }
 
 fn keep(objects: &mut Vec<Object>, kind: ObjectType, data: Vec<u8>) -> GitId {
@@ -183,7 +211,7 @@ impl Fetch for SimSource {
         self.handle.point().await;
         let (down, breaks, commit) = self.handle.with(|world| {
             let fails = world.weather.link_fails;
-            (world.weather.link_down, world.dice.percent(fails), world.git.commits.last().cloned())
+            (world.weather.link_down, world.dice.percent(fails), world.git.next())
         });
         let failure = |step, evidence: &str, progressed| FetchFailure {
             step,
@@ -218,6 +246,7 @@ impl Fetch for SimSource {
         if breaks {
             return Err(failure(LinkStep::Http, "the connection was cut", part > 0));
         }
+        self.handle.with(|world| world.git.has_part = false);
         Ok(Fetched {
             commit: commit.id,
             tree: commit.tree,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use leeward_core::model::{APP_LABEL, AppName, ObjectKey, Sighting, owned_digest};
+use leeward_core::{
+    health,
+    model::{APP_LABEL, AppName, ObjectKey, Sighting, Trace, owned_digest},
+};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -16,6 +19,11 @@ pub(crate) struct LiveObject {
     /// What a person owns who edited it.
     pub(crate) edited: Option<Value>,
     pub(crate) changed_at: Instant,
+    pub(crate) created_at: Instant,
+    /// It was another app's once.
+    pub(crate) has_moved: bool,
+    /// When its image is there, if that takes long.
+    pub(crate) pulled_at: Option<Instant>,
 }
 
 /// How a simulated workload behaves; written into the manifest.
@@ -24,6 +32,8 @@ pub(crate) enum Behaviour {
     Fine,
     /// Ready after so many seconds.
     Slow(u64),
+    /// Its image is on its way for so many seconds.
+    Pulls(u64),
     /// Never ready, and says so after 20 seconds.
     Crashes,
     /// The API server refuses it in the dry-run.
@@ -37,6 +47,7 @@ impl Behaviour {
         match self {
             Self::Fine => "fine".to_owned(),
             Self::Slow(seconds) => format!("slow {seconds}"),
+            Self::Pulls(seconds) => format!("pulls {seconds}"),
             Self::Crashes => "crashes".to_owned(),
             Self::Invalid => "invalid".to_owned(),
             Self::SurprisesAtApply => "surprise".to_owned(),
@@ -47,6 +58,7 @@ impl Behaviour {
         let word = body["spec"]["behaviour"].as_str().unwrap_or("fine");
         match word.split_once(' ') {
             Some(("slow", seconds)) => Self::Slow(seconds.parse().unwrap_or(1)),
+            Some(("pulls", seconds)) => Self::Pulls(seconds.parse().unwrap_or(1)),
             _ => match word {
                 "crashes" => Self::Crashes,
                 "invalid" => Self::Invalid,
@@ -54,6 +66,15 @@ impl Behaviour {
                 _ => Self::Fine,
             },
         }
+    }
+
+    /// Whether it becomes ready, sooner or later.
+    pub(crate) fn is_fine(self) -> bool {
+        matches!(self, Self::Fine | Self::Slow(_) | Self::Pulls(_))
+    }
+
+    pub(crate) fn pulls(self) -> Option<u64> {
+        if let Self::Pulls(seconds) = self { Some(seconds) } else { None }
     }
 }
 
@@ -96,24 +117,111 @@ impl LiveObject {
                 "fieldsType": "FieldsV1", "fieldsV1": fields,
             }));
         }
-        object["metadata"]["managedFields"] = json!(managed);
-        if object["kind"] == "Deployment" {
-            object["status"] = self.status();
+        if let Some(fields) = self.fields_of_controller() {
+            managed.push(json!({
+                "manager": "kube-controller-manager", "operation": "Update",
+                "apiVersion": object["apiVersion"], "fieldsType": "FieldsV1", "fieldsV1": fields,
+            }));
         }
-        if object["kind"] == "Namespace" {
-            object["status"] = json!({ "phase": "Active" });
+        object["metadata"]["managedFields"] = json!(managed);
+        match object["kind"].as_str() {
+            Some("Deployment") => object["status"] = self.status(),
+            Some("Namespace") => object["status"] = json!({ "phase": "Active" }),
+            Some("PersistentVolumeClaim") => object["status"] = json!({ "phase": "Bound" }),
+            Some("CustomResourceDefinition") => {
+                let is_served = self.created_at.elapsed() >= Duration::from_millis(200);
+                let served = if is_served { "True" } else { "False" };
+                let established = json!({ "type": "Established", "status": served });
+                object["status"] = json!({ "conditions": [established] });
+            }
+            Some("Job") => object["status"] = self.status_of_job(),
+            _ => {}
         }
         object
     }
 
+    fn status_of_job(&self) -> Value {
+        if self.has_ended() {
+            let complete = json!({ "type": "Complete", "status": "True" });
+            return json!({ "succeeded": 1, "conditions": [complete] });
+        }
+        json!({ "active": 1 })
+    }
+
+    /// What the controller of a Job wrote: its end shows in the last metadata, too.
+    fn fields_of_controller(&self) -> Option<Value> {
+        let is_job = self.body["kind"] == "Job";
+        is_job.then(|| match self.has_ended() {
+            true => json!({ "f:status": { "f:conditions": {}, "f:completionTime": {} } }),
+            false => json!({ "f:status": { "f:active": {}, "f:startTime": {} } }),
+        })
+    }
+
+    fn seconds(&self, field: &str) -> Duration {
+        Duration::from_secs(self.body["spec"][field].as_u64().unwrap_or(0))
+    }
+
+    /// Whether a Job has run to its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.created_at.elapsed() >= self.seconds("seconds")
+    }
+
+    /// Whether a Job has outlived its end by as long as it may.
+    pub(crate) fn has_expired(&self) -> bool {
+        let lives = self.seconds("seconds") + self.seconds("ttlSecondsAfterFinished");
+        self.body["kind"] == "Job" && self.created_at.elapsed() >= lives
+    }
+
+    pub(crate) fn trace(&self, key: &ObjectKey) -> Trace {
+        health::trace(&key.kind(), &self.answer())
+    }
+
+    /// Whether a Deployment serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        let age = self.changed_at.elapsed();
+        let starts = age >= Duration::from_millis(300);
+        match Behaviour::of(&self.body) {
+            Behaviour::Slow(seconds) => age >= Duration::from_secs(seconds),
+            Behaviour::Pulls(_) => starts && !self.is_pulling(),
+            Behaviour::Crashes => false,
+            _ => starts,
+        }
+    }
+
+    fn is_pulling(&self) -> bool {
+        self.pulled_at.is_some_and(|at| Instant::now() < at)
+    }
+
+    /// The pod of a Deployment whose image is on its way.
+    pub(crate) fn pod(&self) -> Option<Value> {
+        if !self.is_pulling() {
+            return None;
+        }
+        let template = &self.body["spec"]["template"];
+        let (metadata, image) = (&self.body["metadata"], &self.body["spec"]["behaviour"]);
+        let set = format!("{}-1", metadata["name"].as_str().unwrap_or_default());
+        Some(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": format!("{set}-a"), "namespace": metadata["namespace"],
+                "labels": template["metadata"]["labels"],
+                "ownerReferences": [{ "kind": "ReplicaSet", "name": set, "controller": true }],
+            },
+            "spec": template["spec"],
+            "status": {
+                "conditions": [{ "type": "PodReadyToStartContainers", "status": "True" }],
+                "containerStatuses": [{
+                    "name": "main", "image": image,
+                    "state": { "waiting": { "reason": "ContainerCreating" } },
+                }],
+            },
+        }))
+    }
+
     fn status(&self) -> Value {
         let age = self.changed_at.elapsed();
+        let ready = self.is_ready();
         let behaviour = Behaviour::of(&self.body);
-        let ready = match behaviour {
-            Behaviour::Slow(seconds) => age >= Duration::from_secs(seconds),
-            Behaviour::Crashes => false,
-            _ => age >= Duration::from_millis(300),
-        };
         let overdue = behaviour == Behaviour::Crashes && age >= Duration::from_secs(20);
         let progressing = if overdue {
             json!({ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded" })

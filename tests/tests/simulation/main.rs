@@ -6,19 +6,29 @@
 //!
 //! 1. the cluster is at the newest content that is any good, for every app;
 //! 2. the inventory in the store held every object of ours at every power cut;
-//! 3. nothing was deleted that Git declared all along, and nothing that is not ours;
+//! 3. nothing was deleted that Git declared all along, in whichever app, and nothing that is not ours;
 //! 4. content known to be bad was never sent to the cluster again;
 //! 5. while every request about one app hangs, an edit in another is healed all the same;
-//! 6. reports arrive in order, and the end of the story is among them.
+//! 6. reports arrive in order, and the end of the story is among them;
+//! 7. every way back ends, and what ran well before it runs well after it, but for what is
+//!    named as stuck, and that is stuck indeed;
+//! 8. nothing that belongs to the good revision is deleted before what replaces it serves;
+//! 9. a Job runs once, although it goes by itself when it is over;
+//! 10. what only waits for an image is never condemned.
 //!
 //! `LEEWARD_SEED=17 cargo test -p leeward-tests --test simulation` repeats one
 //! seed and tells its story; `LEEWARD_SEEDS=20000` runs more of them.
 
+mod admission;
+mod claims;
 mod cluster;
+mod content;
 mod director;
 mod git;
 mod live;
 mod run;
+mod sabotage;
+mod verdict;
 mod world;
 
 use std::{
@@ -27,11 +37,12 @@ use std::{
     thread,
 };
 
-use run::{Sabotage, run_seed};
+use run::run_seed;
+use sabotage::Sabotage;
 
 const SEEDS: u64 = 300;
 /// A sabotaged agent must be found out within so many seeds.
-const SEEDS_TO_FIND_OUT: u64 = 300;
+const SEEDS_TO_FIND_OUT: u64 = 500;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
@@ -95,4 +106,28 @@ fn without_the_memory_of_bad_content_it_fails() {
 fn with_a_loop_that_waits_for_its_requests_it_fails() {
     let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::LoopWaits, 1);
     assert!(!failed.is_empty(), "a loop that waits went unnoticed in {SEEDS_TO_FIND_OUT} seeds");
+}
+
+#[test]
+fn with_a_way_back_that_is_all_or_nothing_it_fails() {
+    let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::PutsNothingOff, 1);
+    assert!(!failed.is_empty(), "endless ways back went unnoticed in {SEEDS_TO_FIND_OUT} seeds");
+}
+
+#[test]
+fn with_deletions_before_probation_it_fails() {
+    let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::PrunesFirst, 1);
+    assert!(!failed.is_empty(), "early deletions went unnoticed in {SEEDS_TO_FIND_OUT} seeds");
+}
+
+#[test]
+fn without_asking_what_other_apps_want_it_fails() {
+    let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::AppsApart, 1);
+    assert!(!failed.is_empty(), "deleted wanderers went unnoticed in {SEEDS_TO_FIND_OUT} seeds");
+}
+
+#[test]
+fn with_jobs_that_are_made_anew_it_fails() {
+    let failed = failures(0..SEEDS_TO_FIND_OUT, Sabotage::ForgetsRuns, 1);
+    assert!(!failed.is_empty(), "second runs went unnoticed in {SEEDS_TO_FIND_OUT} seeds");
 }

@@ -1,6 +1,6 @@
 //! One seed from the first start to the last check.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use leeward::{
     clock::Clock,
@@ -8,15 +8,9 @@ use leeward::{
     metrics::Metrics,
     offload::Offload,
     reconcile::{Ask, Channels, Elsewhere, Hooks, IN_FLIGHT, Poller, Reconciler, Settings, Start},
-    store::{Batch, Store, faulty::FaultyDisk},
+    store::{Store, faulty::FaultyDisk},
 };
-use leeward_core::{
-    cycle::{AppRecord, Phase},
-    model::{GitId, ObjectKey, REVISION_ANNOTATION},
-    render::Boundary,
-    report::EventKind,
-};
-use serde_json::Value;
+use leeward_core::render::Boundary;
 use tokio::{
     pin, select,
     sync::{mpsc, watch},
@@ -25,27 +19,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cluster::{HANG, SimCluster},
+    cluster::{HANG, SimCluster, remove_expired},
     director::direct,
     git::SimSource,
-    world::{Dice, Handle, World},
+    sabotage::Sabotage,
+    verdict::verdict,
+    world::{Dice, Handle},
 };
 
 const STORE_SIZE: u64 = 64 * 1024 * 1024;
 /// Far above what a seed sends, so that the fake watch never loses anything.
 const SIGHTINGS: usize = 65_536;
-
-/// A part of the agent that is switched off, to show that its absence is found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sabotage {
-    None,
-    /// What the inventory says of objects not yet confirmed is lost at a power cut.
-    NoWriteAhead,
-    /// The memory of bad content is lost at a power cut.
-    ForgetBad,
-    /// The loop waits for a request that hangs.
-    LoopWaits,
-}
 
 /// Runs a seed; `Err` says what went wrong.
 pub(crate) fn run_seed(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
@@ -58,14 +42,14 @@ pub(crate) fn run_seed(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), 
 }
 
 async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
-    let handle = Handle::new(seed, tell);
+    let handle = Handle::new(seed, sabotage, tell);
     let mut disk = FaultyDisk::new();
-    let director = direct(handle.clone());
-    pin!(director);
+    let (director, controllers) = (direct(handle.clone()), remove_expired(handle.clone()));
+    pin!(director, controllers);
     loop {
         let store = Arc::new(open(&disk)?);
         learn_bad(&handle, &store)?;
-        sabotaged(&store, sabotage)?;
+        sabotage.spoil(&store).map_err(|error| error.to_string())?;
         check_inventory(&handle, &store)?;
         let cut = {
             let agent = agent(&handle, &store, seed, sabotage)?;
@@ -75,6 +59,7 @@ async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
                 biased;
                 () = handle.power_cut.notified() => true,
                 () = &mut director => false,
+                () = &mut controllers => return Err("the controllers ended".to_owned()),
                 () = &mut agent => return Err("the loop ended by itself".to_owned()),
                 () = &mut receiver => return Err("the receiver ended by itself".to_owned()),
             }
@@ -84,6 +69,7 @@ async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
             world.requests = None;
             world.status = None;
             world.watched.clear();
+            world.power_was_cut();
         });
         if !cut {
             return verdict(&handle, &store);
@@ -94,6 +80,7 @@ async fn live(seed: u64, sabotage: Sabotage, tell: bool) -> Result<(), String> {
         select! {
             biased;
             () = &mut director => return Err("the story ended during a power cut".to_owned()),
+            () = &mut controllers => return Err("the controllers ended".to_owned()),
             () = sleep(outage) => {}
         }
         handle.with(|world| {
@@ -265,32 +252,13 @@ async fn receive(handle: Handle, store: Arc<Store>) {
     }
 }
 
-fn sabotaged(store: &Store, sabotage: Sabotage) -> Result<(), String> {
-    let mut batch = Batch::default();
-    match sabotage {
-        Sabotage::None | Sabotage::LoopWaits => return Ok(()),
-        Sabotage::NoWriteAhead => {
-            for (app, entries) in store.inventory_all().map_err(text)? {
-                let unsure = entries.into_iter().filter(|(_, entry)| entry.applied.is_none());
-                batch.inventory.extend(unsure.map(|(key, _)| (app.clone(), key, None)));
-            }
-        }
-        Sabotage::ForgetBad => {
-            let apps = store.apps().map_err(text)?;
-            batch.apps = apps.into_iter().map(|app| AppRecord { bad: Vec::new(), ..app }).collect();
-        }
-    }
-    store.commit(batch).map(|_| ()).map_err(text)
-}
-
 /// Inventory ⊇ what exists: an object of ours that the store does not know is an orphan.
-fn check_inventory(handle: &Handle, store: &Store) -> Result<(), String> {
+pub(crate) fn check_inventory(handle: &Handle, store: &Store) -> Result<(), String> {
     let inventory = store.inventory_all().map_err(text)?;
     handle.with(|world| {
         let orphan = world.objects.iter().find(|(key, object)| {
-            let app = object.app().unwrap_or_default();
-            object.is_ours()
-                && !inventory.get(&app).is_some_and(|entries| entries.contains_key(*key))
+            // On its way from app to app it is known to one, and carries the label of the other.
+            object.is_ours() && !inventory.values().any(|entries| entries.contains_key(*key))
         });
         match orphan {
             Some((key, _)) => Err(format!("{key} is ours, and the inventory does not know it")),
@@ -308,111 +276,4 @@ fn learn_bad(handle: &Handle, store: &Store) -> Result<(), String> {
         }
     });
     Ok(())
-}
-
-/// What must hold once the weather has been clear for an hour.
-fn verdict(handle: &Handle, store: &Store) -> Result<(), String> {
-    check_inventory(handle, store)?;
-    let records = store.apps().map_err(text)?;
-    let inventory = store.inventory_all().map_err(text)?;
-    handle.with(|world| {
-        if let Some(violation) = world.violations.first() {
-            return Err(violation.clone());
-        }
-        let last = world.git.commits.last().expect("the story begins with a commit").clone();
-        let mut expected: BTreeSet<ObjectKey> = BTreeSet::new();
-        for (name, content) in &last.apps {
-            let record = records
-                .iter()
-                .find(|record| record.spec.name == *name)
-                .ok_or_else(|| format!("app {name} has no record"))?;
-            let wanted = last.trees[name];
-            let good = record.good.as_ref().map(|good| good.revision.tree);
-            // Too slow is a verdict that a storm and somebody's edits can bring on
-            // sound content; every other one would be a mistake.
-            let mut others = record.bad.iter().filter(|bad| !bad.reason.contains("within"));
-            if let Some(bad) = others.find(|bad| is_sound(world, name, bad.revision.tree)) {
-                return Err(format!("{name}: sound content was condemned: {}", bad.reason));
-            }
-            let condemned = |name: &str| {
-                let record = records.iter().find(|record| record.spec.name == *name);
-                record.is_some_and(|record| {
-                    record.bad.iter().any(|bad| Some(&bad.revision.tree) == last.trees.get(name))
-                })
-            };
-            // What an app keeps back that is not good itself is as it should be.
-            let db = last.apps.get("db");
-            let ready =
-                name == "db" || db.is_none_or(|content| content.is_sound() && !condemned("db"));
-            if content.is_sound() && ready && !condemned(name) {
-                if good != Some(wanted) || record.phase != Phase::Good {
-                    return Err(format!(
-                        "app {name} is not at the newest content: {:?}",
-                        record.phase
-                    ));
-                }
-                let told = world.reports.iter().any(|entry| {
-                    entry.event.kind == EventKind::AppGood
-                        && entry.event.subject.as_ref() == Some(name)
-                });
-                if !told {
-                    return Err(format!("nobody was told that {name} is good"));
-                }
-            }
-            if record.phase != Phase::Good {
-                // Nothing was ever good: what was tried stays as it is.
-                let tried = inventory.get(name).into_iter().flatten().map(|(key, _)| key.clone());
-                expected.extend(tried.filter(|key| world.objects.contains_key(key)));
-                continue;
-            }
-            let Some(good) = good else { return Err(format!("app {name} is good at nothing")) };
-            let commit =
-                world.git.commits.iter().find(|commit| commit.trees.get(name) == Some(&good));
-            let content = &commit.ok_or("a good revision that Git never had")?.apps[name];
-            for body in content.files.values() {
-                let key = ObjectKey::of(body).ok_or("a manifest without a name")?;
-                let live = world.objects.get(&key);
-                let live =
-                    live.ok_or_else(|| format!("{key} is missing, in {:?}", record.phase))?;
-                if !declares_the_same(body, &live.body) {
-                    return Err(format!("{key} is not as Git declares it"));
-                }
-                expected.insert(key);
-            }
-            // What a rollback may not delete stays, and stays ours.
-            let kept = inventory.get(name).into_iter().flatten().map(|(key, _)| key.clone());
-            expected.extend(kept.filter(|key| key.is("", "Namespace")));
-        }
-        let ours: BTreeSet<ObjectKey> = world
-            .objects
-            .iter()
-            .filter(|(_, object)| object.is_ours())
-            .map(|(key, _)| key.clone())
-            .collect();
-        match ours.symmetric_difference(&expected).next() {
-            Some(key) if ours.contains(key) => {
-                let phases: Vec<_> =
-                    records.iter().map(|app| (&app.spec.name, &app.phase)).collect();
-                Err(format!("{key} should be gone: {phases:?}"))
-            }
-            Some(key) => Err(format!("{key} is missing, and nobody should have expected it")),
-            None => Ok(()),
-        }
-    })
-}
-
-fn is_sound(world: &World, app: &str, tree: GitId) -> bool {
-    let commit = world.git.commits.iter().find(|commit| commit.trees.get(app) == Some(&tree));
-    commit.is_some_and(|commit| commit.apps[app].is_sound())
-}
-
-/// Everything that Git declares has Git's value; our marks may be there besides.
-fn declares_the_same(declared: &Value, live: &Value) -> bool {
-    match (declared, live) {
-        (Value::Object(declared), Value::Object(live)) => declared
-            .iter()
-            .filter(|(name, _)| *name != REVISION_ANNOTATION)
-            .all(|(name, value)| live.get(name).is_some_and(|live| declares_the_same(value, live))),
-        _ => declared == live,
-    }
 }

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{git::Git, live::LiveObject};
+use super::{claims::Claims, git::Git, live::LiveObject, sabotage::Sabotage};
 
 /// SplitMix64: small, and the same everywhere.
 #[derive(Debug)]
@@ -68,8 +68,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) started: Instant,
     pub(crate) weather: Weather,
-    /// Every request about the objects of this app hangs.
-    pub(crate) hanging: Option<AppName>,
+    /// Every request about the objects in the namespace of this slot hangs.
+    pub(crate) hanging: Option<String>,
     pub(crate) status: Option<watch::Receiver<Option<Arc<StatusDocument>>>>,
     pub(crate) git: Git,
     pub(crate) objects: BTreeMap<ObjectKey, LiveObject>,
@@ -80,6 +80,11 @@ pub(crate) struct World {
     /// Awaits that were passed since the last start, and the one at which the power is cut.
     pub(crate) awaits: u64,
     pub(crate) cut_at: Option<u64>,
+    /// The Job of each slot that has one: its seconds to the end, and after it.
+    pub(crate) jobs: BTreeMap<&'static str, Option<(u64, u64)>>,
+    /// When the image of each name is there.
+    pub(crate) images: BTreeMap<String, Instant>,
+    pub(crate) claims: Claims,
     /// Trees of apps that the agent durably knows to be bad.
     pub(crate) known_bad: BTreeSet<(AppName, GitId)>,
     /// Distinct reports in order of arrival.
@@ -99,14 +104,14 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(seed: u64, tell: bool) -> Self {
+    pub(crate) fn new(seed: u64, sabotage: Sabotage, tell: bool) -> Self {
         let world = World {
             dice: Dice::new(seed),
             started: Instant::now(),
             weather: Weather::default(),
             hanging: None,
             status: None,
-            git: Git::default(),
+            git: Git::new(sabotage),
             objects: BTreeMap::new(),
             watched: BTreeSet::new(),
             sightings: None,
@@ -114,6 +119,9 @@ impl Handle {
             uids: 0,
             awaits: 0,
             cut_at: None,
+            jobs: BTreeMap::new(),
+            images: BTreeMap::new(),
+            claims: Claims::default(),
             known_bad: BTreeSet::new(),
             reports: Vec::new(),
             violations: Vec::new(),
