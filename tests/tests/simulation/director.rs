@@ -280,7 +280,10 @@ async fn approve_all(handle: &Handle) {
     for app in SLOTS.iter().flat_map(|(_, names)| *names) {
         let Some(requests) = handle.with(|world| world.requests.clone()) else { return };
         let (answer, answered) = oneshot::channel();
-        if requests.try_send((Request::Approve { app: (*app).to_owned() }, answer)).is_ok() {
+        if requests
+            .try_send((Request::Approve { app: (*app).to_owned(), yes: true }, answer))
+            .is_ok()
+        {
             // A power cut drops the answer; nobody here needs it.
             drop(tokio::time::timeout(Duration::from_secs(30), answered).await);
         }

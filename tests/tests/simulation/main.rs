@@ -40,7 +40,7 @@ use std::{
 use run::run_seed;
 use sabotage::Sabotage;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 40;
 /// A sabotaged agent must be found out within so many seeds.
 const SEEDS_TO_FIND_OUT: u64 = 500;
 
