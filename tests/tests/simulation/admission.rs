@@ -70,7 +70,9 @@ fn relist_kind_of(world: &mut World, key: &ObjectKey) {
     let kinds = world.watched.iter().map(|version| version.kind.clone());
     let kinds: Vec<Kind> =
         kinds.filter(|kind| kind.group == group && kind.kind == "Widget").collect();
-    kinds.iter().for_each(|kind| list_kind(world, kind));
+    for kind in &kinds {
+        list_kind(world, kind);
+    }
 }
 
 /// An image begins to come when it is first asked for, and is there from then on.

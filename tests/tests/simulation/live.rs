@@ -151,9 +151,12 @@ impl LiveObject {
     /// What the controller of a Job wrote: its end shows in the last metadata, too.
     fn fields_of_controller(&self) -> Option<Value> {
         let is_job = self.body["kind"] == "Job";
-        is_job.then(|| match self.has_ended() {
-            true => json!({ "f:status": { "f:conditions": {}, "f:completionTime": {} } }),
-            false => json!({ "f:status": { "f:active": {}, "f:startTime": {} } }),
+        is_job.then(|| {
+            if self.has_ended() {
+                json!({ "f:status": { "f:conditions": {}, "f:completionTime": {} } })
+            } else {
+                json!({ "f:status": { "f:active": {}, "f:startTime": {} } })
+            }
         })
     }
 
