@@ -99,7 +99,8 @@ pub(in crate::reconcile) async fn look<C: Cluster>(
     Ok(Looked { verdicts, ended })
 }
 
-/// Hands over each of these objects as it is, `None` for one that is not there.
+/// Hands over each of these objects as it is, `None` for one that is not there. Of a kind
+/// that is not served, there are none.
 async fn read<C: Cluster>(
     means: &Means<'_, C>,
     app: &AppName,
@@ -115,14 +116,20 @@ async fn read<C: Cluster>(
                 each(key, Some(object));
             }
         };
-        means.list(kind, "", &selector, found).await?;
+        match means.list(kind, "", &selector, found).await {
+            Ok(()) | Err(ClusterFault::UnknownKind(_)) => {}
+            Err(fault) => return Err(fault),
+        }
         for key in missing {
             each(key, None);
         }
         return Ok(());
     }
     let answers = means.each(keys, async |key| {
-        let live = means.get(&key, &kind.version).await;
+        let live = match means.get(&key, &kind.version).await {
+            Err(ClusterFault::UnknownKind(_)) => Ok(None),
+            answer => answer,
+        };
         (key, live)
     });
     futures::pin_mut!(answers);
