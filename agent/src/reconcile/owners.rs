@@ -10,7 +10,7 @@ use std::{
 };
 
 use leeward_core::{
-    cycle::{App, AppEvent, Hold, HoldReason, Phase},
+    cycle::{App, AppEvent, Hold, HoldReason, Phase, Stuck},
     model::{AppName, AppSpec, InventoryEntry, ObjectFault, ObjectKey, Revision, Run},
     plan::{
         desired::{Desired, Prepared, fault_of},
@@ -169,8 +169,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
             // One that is not sent again may still carry the mark of its last owner.
             self.mark_drifted(name, key);
         }
-        for owner in foreign.into_values().collect::<BTreeSet<_>>() {
-            self.has_handed_over(&owner);
+        let mut by_owner: BTreeMap<AppName, Vec<ObjectKey>> = BTreeMap::new();
+        for (key, owner) in foreign {
+            by_owner.entry(owner).or_default().push(key);
+        }
+        for (owner, keys) in by_owner {
+            self.has_handed_over(name, &owner, keys);
         }
     }
 
@@ -223,8 +227,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// What the owner knew of objects that it has no more is out of date.
-    fn has_handed_over(&mut self, owner: &AppName) {
+    fn has_handed_over(&mut self, to: &AppName, owner: &AppName, keys: Vec<ObjectKey>) {
         self.mark_foreign(owner);
+        self.misses(to, owner, keys);
         let Some(managed) = self.apps.get(owner) else { return };
         let owned: BTreeSet<ObjectKey> = managed.inventory.keys().cloned().collect();
         let is_asked = matches!(
@@ -235,6 +240,20 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if is_asked {
             // A person is not asked about what has gone to another app.
             self.take(owner, AppEvent::Released, Batch::default());
+        }
+    }
+
+    /// A revision whose successor is not applied yet lacks what was handed over, and goes on
+    /// lacking it if the successor is refused.
+    fn misses(&mut self, to: &AppName, owner: &AppName, keys: Vec<ObjectKey>) {
+        let Some(managed) = self.apps.get(owner) else { return };
+        let record = &managed.app.record;
+        let waits = matches!(record.phase, Phase::Preflight { .. } | Phase::Held { .. });
+        if waits && record.good.is_some() && !record.removed {
+            let mut stuck = record.stuck.clone();
+            stuck.retain(|one| !keys.contains(&one.key));
+            stuck.extend(keys.into_iter().map(|key| Stuck::owned_by(to, key)));
+            self.take(owner, AppEvent::Stuck(stuck), Batch::default());
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pin::Pin;
 use crate::{
     gate::Hold,
-    model::{AppSpec, ContentId, Digest, GitId, ObjectFault, ObjectKey, Revision},
+    model::{AppName, AppSpec, ContentId, Digest, GitId, ObjectFault, ObjectKey, Revision},
 };
 
 /// How many bad revisions an app remembers: as many as `status` shows.
@@ -78,6 +78,11 @@ pub struct Stuck {
 }
 
 impl Stuck {
+    /// An object that went over to another app.
+    pub fn owned_by(owner: &AppName, key: ObjectKey) -> Self {
+        Self { key, reason: format!("app {owner} owns it now"), goes: false }
+    }
+
     /// The fault that status, reports and history show.
     pub fn fault(&self) -> ObjectFault {
         ObjectFault::of_object(&self.key, self.reason.clone())

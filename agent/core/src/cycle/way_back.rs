@@ -133,11 +133,7 @@ impl Applying<'_> {
             goes: false,
         });
         let taken = self.view.foreign.iter().filter(|(key, _)| self.desired.contains(key));
-        let taken = taken.map(|(key, owner)| Stuck {
-            key: key.clone(),
-            reason: format!("app {owner} owns it now"),
-            goes: false,
-        });
+        let taken = taken.map(|(key, owner)| Stuck::owned_by(owner, key.clone()));
         let owned = |key: &&ObjectKey| self.inventory.contains_key(*key) && goes(key);
         let going = self.plan.prunes.iter().filter(owned).filter_map(|key| {
             Some(Stuck { key: key.clone(), reason: self.why_it_stays(key)?, goes: true })
