@@ -66,6 +66,12 @@ impl Sorted {
         sorted
     }
 
+    /// Whether nothing goes, because other apps want all of it.
+    fn is_all_wanted(&self) -> bool {
+        let goes = self.gone.len() + self.not_ours.len() + self.under_way.len();
+        goes == 0 && !self.wanted.is_empty()
+    }
+
     /// Notes in the progress of an app what is on its way, and what stays.
     fn note(&self, progress: &mut Progress, now: Uptime) {
         progress.counts.pruned += self.gone.len() as u64;
@@ -113,6 +119,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         match sorted.obstacle {
             _ if is_late => {}
             Some(message) => self.take(name, AppEvent::Obstacle { message }, Batch::default()),
+            // It has come no further, and goes on waiting as it did.
+            None if sorted.is_all_wanted() => {}
             // A deletion that takes long has its own limit, and is no fault of the revision.
             None => self.take(name, AppEvent::StageApplied, Batch::default()),
         }
