@@ -244,6 +244,10 @@ fn read_applied(answer: &Answer) -> Result<Applied, ClusterFault> {
         created: answer.code == 201,
         handed_over: was_handed_over(&object),
         left_alone: leaves_alone(&object).is_some(),
+        version: object
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str)
+            .and_then(|version| version.parse().ok()),
     })
 }
 
@@ -280,12 +284,13 @@ mod tests {
 
     #[test]
     fn status_201_says_that_the_object_is_new() {
-        let body = json!({"metadata": {"uid": "u", "managedFields": [
+        let body = json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": [
             {"manager": "leeward", "operation": "Apply", "fieldsV1": {"f:data": {}}}]}});
         let applied = |code| read_applied(&Answer { code, body: body.to_string().into() }).unwrap();
         let fields = Digest::of(br#"{"f:data":{}}"#);
         let (handed_over, left_alone) = (false, false);
-        let expected = Applied { uid: "u".into(), fields, created: true, handed_over, left_alone };
+        let (uid, created, version) = ("u".into(), true, Some(7));
+        let expected = Applied { uid, fields, created, handed_over, left_alone, version };
         assert_eq!(applied(201), expected);
         assert_eq!(applied(200), Applied { created: false, ..expected });
     }

@@ -3,8 +3,8 @@
 
 use leeward_core::{
     cycle::{
-        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent, LOOK_AGAIN,
-        gate, is_well,
+        AppEvent, AppHealth, Awaited, Dispatch, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent,
+        LOOK_AGAIN, gate, is_well,
     },
     health::{Cause, Health, Verdict, roll_up, waits_outside, watches_health, with_run},
     model::{AppName, ClusterFault, InventoryEntry, ObjectKey, Run},
@@ -82,11 +82,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     progress.look_again = Some(now + LOOK_AGAIN);
                     return;
                 }
-                if !verdicts.refused.is_empty() && !progress.wanted_by_others.is_empty() {
+                let stays = progress.wanted_by_others.first_key_value();
+                if let (false, Some((key, why))) = (verdicts.refused.is_empty(), stays) {
                     // What it may be refused for was to go, and stays for another app: that
                     // is no fault of it. Whether it still has to stay is asked again.
+                    let message = format!("{}; {key} stays: {why}", verdicts.as_message());
                     progress.wanted_by_others.clear();
-                    let message = verdicts.as_message();
                     return self.take(name, AppEvent::Obstacle { message }, Batch::default());
                 }
                 let is_proven = verdicts.obstacle.is_none() && verdicts.unproven.is_empty();
@@ -299,8 +300,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 leaving: false,
                 from: known.and_then(|entry| entry.from.clone()),
             };
-            managed.view.settled(key);
-            managed.view.progress.sent.insert(key.clone(), now);
+            managed.view.settled_as(key, &entry);
+            let dispatch = Dispatch { at: now, version: applied.version };
+            managed.view.progress.sent.insert(key.clone(), dispatch);
             managed.view.progress.replacing.remove(key);
             managed.view.progress.put_off.remove(key);
             if watches_health(&key.kind()) {

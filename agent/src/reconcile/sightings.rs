@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use leeward_core::{
-    cycle::{Departure, departure},
+    cycle::{Departure, Glimpse, departure},
     health::watches_health,
     model::{AppName, ClusterFault, InventoryEntry, Kind, ObjectKey, Seen, Sighting, Trace},
 };
@@ -19,9 +19,6 @@ const SETTLE_AT_REST: Duration = Duration::from_secs(1);
 const REST_PER_LOOK: u32 = 4;
 /// A look that took long because the API server hung is no reason to rest for long.
 const LONGEST_REST: Duration = Duration::from_secs(2);
-/// A list may have been read so long before it is seen here. Taken at its word, an object
-/// that was sent meanwhile would be sent twice, which a policy about updates may refuse.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// An object that is not healthy is looked at again without an event: its pods
 /// may have begun to crash, which no watched object shows.
 pub(super) const AGAIN_AT_WORK: Duration = Duration::from_secs(1);
@@ -36,7 +33,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     self.mark_gone(&name, &key, uid.as_deref(), &trace);
                 }
             }
-            Seen::Listed { kind, keys } => self.see_list(&kind, &keys),
+            Seen::Listed { kind, keys, version } => self.see_list(&kind, &keys, version),
             Seen::Lost { kind, fault } => {
                 if matches!(fault, ClusterFault::UnknownKind(_)) {
                     // A kind that is not served has no objects.
@@ -50,14 +47,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// A list is complete: the API server answers, and what is not in the list is gone.
-    fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>) {
+    fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>, version: Option<u64>) {
         self.sight.listed(kind);
         self.ask_identity();
         let now = self.clock.uptime();
         for (name, key) in self.owned_of(kind) {
             let sent = self.apps[&name].view.progress.sent.get(&key);
             // The watch that follows the list says so if it was sent and is gone again.
-            let is_older = sent.is_some_and(|sent| now < *sent + LISTED_WITHIN);
+            let is_older = sent.is_some_and(|sent| sent.is_after(version, now));
             if !keys.contains(&key) && !is_older {
                 self.mark_gone(&name, &key, None, &Trace::Nothing);
             }
@@ -77,6 +74,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let Some(managed) = owned else {
             // The label says that it is another app's now, or nobody's.
             for name in self.owners(key) {
+                self.glimpse(&name, key, Glimpse::of(sighting));
                 self.mark_drifted(&name, key);
             }
             return;
@@ -89,6 +87,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             // It went and came while nobody watched.
             self.forget_runs_in(&key.name);
         }
+        self.glimpse(&sighting.app, key, Glimpse::of(sighting));
         let Some(managed) = self.apps.get_mut(&sighting.app) else { return };
         let entry = &managed.inventory[key];
         let same = entry.fields == sighting.fields && entry.uid.as_ref() == Some(&sighting.uid);
@@ -113,6 +112,14 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
         let name = sighting.app.clone();
         self.mark_dirty(&name, key);
+    }
+
+    /// Remembers what was seen while an errand is out, which may not have seen it.
+    fn glimpse(&mut self, name: &AppName, key: &ObjectKey, glimpse: Glimpse) {
+        let out = self.apps.get_mut(name).filter(|managed| managed.errand.is_some());
+        if let Some(managed) = out {
+            managed.view.meanwhile.insert(key.clone(), glimpse);
+        }
     }
 
     fn owners(&self, key: &ObjectKey) -> Vec<AppName> {
@@ -140,6 +147,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Marks what is gone as drifted, unless it has done what it was there for.
     fn mark_gone(&mut self, name: &AppName, key: &ObjectKey, uid: Option<&str>, trace: &Trace) {
+        self.glimpse(name, key, Glimpse::Gone { uid: uid.map(str::to_owned) });
         let Some(entry) = self.apps.get(name).and_then(|managed| managed.inventory.get(key)) else {
             return;
         };

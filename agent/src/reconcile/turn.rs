@@ -127,8 +127,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let stop = CancellationToken::new();
         let outside = Rc::clone(&self.outside);
         let Some(managed) = self.apps.get_mut(name) else { return Turn::Until(None) };
+        tracing::debug!(app = %name, about, "Sends an errand.");
         let epoch = managed.epoch;
         let writes = BTreeSet::new();
+        managed.view.meanwhile.clear();
         managed.errand = Some(UnderWay { about, since, writes, stop: stop.clone() });
         let app = name.clone();
         self.send(Box::pin(async move {

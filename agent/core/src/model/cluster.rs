@@ -101,6 +101,8 @@ pub struct Applied {
     pub handed_over: bool,
     /// Its annotations ask us not to write it.
     pub left_alone: bool,
+    /// What the API server counts writes with; `None` where it is no number.
+    pub version: Option<u64>,
 }
 
 /// One thing that a watch saw. Only objects that carry our owner label are watched.
@@ -117,6 +119,8 @@ pub enum Seen {
     Listed {
         kind: Kind,
         keys: BTreeSet<ObjectKey>,
+        /// The count of writes that the list is of; `None` where it is no number.
+        version: Option<u64>,
     },
     /// The watch of a kind broke or was refused; what we know of it may be stale.
     Lost {

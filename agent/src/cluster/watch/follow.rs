@@ -135,7 +135,8 @@ impl Follower {
                 self.tell(Seen::Present(sighting)).await?;
             }
             if page.continue_from.is_empty() {
-                self.tell(Seen::Listed { kind: self.kind.kind.clone(), keys }).await?;
+                let (kind, version) = (self.kind.kind.clone(), page.version.parse().ok());
+                self.tell(Seen::Listed { kind, keys, version }).await?;
                 self.lost = None;
                 self.version = Some(page.version.clone());
                 return Ok(page.version);

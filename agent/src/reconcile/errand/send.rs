@@ -234,5 +234,6 @@ fn as_it_is(live: &Value) -> Applied {
         created: false,
         handed_over: false,
         left_alone: false,
+        version: None,
     }
 }

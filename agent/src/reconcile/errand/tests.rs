@@ -107,7 +107,7 @@ impl Cluster for SmallCluster {
             self.put(after);
         }
         let (uid, created) = ("u".to_owned(), before.is_none());
-        Ok(Applied { uid, fields, created, handed_over: false, left_alone })
+        Ok(Applied { uid, fields, created, handed_over: false, left_alone, version: None })
     }
 
     async fn get(&self, key: &ObjectKey, _version: &str) -> Result<Option<Value>, ClusterFault> {
