@@ -56,12 +56,14 @@ pub(crate) fn apply(
             world.created(key, &uid);
         }
         world.objects.insert(key.clone(), object);
+        world.writes += 1;
         seen(world, key);
         if created {
             relist_kind_of(world, key);
         }
     }
-    Ok(Applied { uid, fields, created, handed_over: false, left_alone: false })
+    let version = Some(world.writes);
+    Ok(Applied { uid, fields, created, handed_over: false, left_alone: false, version })
 }
 
 /// The watch of a kind begins once its definition is there.

@@ -55,21 +55,16 @@ impl SimCluster {
     /// `app` is whose objects the call is about, as far as it says.
     async fn fate(&self, app: Option<&str>) -> Result<Fate, ClusterFault> {
         self.handle.point().await;
-        let (hangs, late) = self.handle.with(|world| {
-            let (hangs, late) = (world.weather.api_hangs, world.weather.api_late);
+        let hangs = self.handle.with(|world| {
             let stuck = app.is_some() && world.hanging.as_deref() == app;
-            let hangs = stuck || world.dice.percent(hangs);
-            let late = world.dice.percent(late).then(|| 1 + world.dice.below(9));
-            (hangs, late)
+            stuck || world.dice.percent(world.weather.api_hangs)
         });
         if hangs {
             self.handle.hangs.notify_one();
             tokio::time::sleep(HANG).await;
             return Err(unreachable("no answer within 10 s"));
         }
-        if let Some(seconds) = late {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-        }
+        self.late().await;
         self.handle.with(|world| {
             if world.weather.api_down {
                 return Err(unreachable("connection refused"));
@@ -85,13 +80,30 @@ impl SimCluster {
         })
     }
 
+    /// A request or its answer may take seconds.
+    async fn late(&self) {
+        let late = self.handle.with(|world| {
+            let is_late = world.dice.percent(world.weather.api_late);
+            is_late.then(|| Duration::from_secs(1 + world.dice.below(9)))
+        });
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
+    }
+
     async fn call<T>(
         &self,
         app: Option<&str>,
         act: impl FnOnce(&mut World) -> Result<T, ClusterFault>,
     ) -> Result<T, ClusterFault> {
         match self.fate(app).await? {
-            Fate::Works => self.handle.with(act),
+            Fate::Works => {
+                let answer = self.handle.with(act);
+                // The world goes on while an answer is on its way.
+                self.late().await;
+                self.handle.point().await;
+                answer
+            }
             Fate::Fails => Err(ClusterFault::Unavailable { message: "status 500".to_owned() }),
             Fate::Lies => {
                 // Whatever came of it, nobody here learns it.
@@ -228,7 +240,7 @@ pub(crate) fn list_kind(world: &mut World, kind: &Kind) {
     for sighting in found {
         world.send(Seen::Present(sighting));
     }
-    world.send(Seen::Listed { kind: kind.clone(), keys });
+    world.send(Seen::Listed { kind: kind.clone(), keys, version: Some(world.writes) });
 }
 
 /// Every watch connects anew.
@@ -253,6 +265,7 @@ fn is_watched(world: &World, key: &ObjectKey) -> bool {
 /// all objects of its kind.
 pub(crate) fn remove(world: &mut World, key: &ObjectKey) {
     let Some(object) = world.objects.remove(key) else { return };
+    world.writes += 1;
     world.removed(key, &object);
     if is_watched(world, key) {
         let is_forgetful = world.git.sabotage == Sabotage::ForgetsRuns;

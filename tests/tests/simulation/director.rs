@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Long enough after the last storm for every timeout, backoff and soak to end.
-const CLEAR_WEATHER: Duration = Duration::from_secs(3600);
+const CLEAR_WEATHER: Duration = Duration::from_secs(2 * 3600);
 
 /// How often five seconds are waited for an app to come to rest.
 const SETTLING: usize = 30;

@@ -74,7 +74,14 @@ fn failures(seeds: std::ops::Range<u64>, sabotage: Sabotage, stop_at: usize) -> 
 #[test]
 fn the_cluster_converges_whatever_the_weather() {
     if let Some(seed) = number("LEEWARD_SEED") {
-        tracing_subscriber::fmt().without_time().with_writer(std::io::stderr).init();
+        let level = std::env::var("LEEWARD_LOG_LEVEL").ok().and_then(|level| level.parse().ok());
+        let level: tracing::Level = level.unwrap_or(tracing::Level::INFO);
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .init();
         let outcome = run_seed(seed, Sabotage::None, true);
         assert_eq!(outcome, Ok(()), "seed {seed}");
         return;

@@ -6,6 +6,7 @@ use leeward::{edge::ApplyMode, store::Store};
 use leeward_core::{
     cycle::{AppRecord, BadRecord, Phase},
     gate::is_protected,
+    git::EMPTY_TREE,
     model::{AppName, GitId, InventoryEntry, ObjectKey, REVISION_ANNOTATION},
     report::EventKind,
 };
@@ -108,7 +109,11 @@ impl End<'_> {
         let Some(record) = self.record(name) else { return Ok(()) };
         let good = record.good.as_ref().map(|good| good.revision.tree);
         if good != Some(self.last.trees[name]) || record.phase != Phase::Good {
-            return Err(format!("app {name} is not at the newest content: {:?}", record.phase));
+            let told = self.world.status_of(name).map(|status| status.message).unwrap_or_default();
+            return Err(format!(
+                "app {name} is not at the newest content: {told}, {:?}",
+                record.phase
+            ));
         }
         let is_about = |subject: Option<&AppName>| subject.is_some_and(|subject| subject == name);
         let mut reports = self.world.reports.iter().map(|entry| &entry.event);
@@ -173,7 +178,8 @@ impl End<'_> {
         let commit = commits.iter().find(|commit| commit.trees.get(name) == Some(&tree));
         let content = match commit {
             Some(commit) => &commit.apps[name],
-            None if record.removed => return Ok(Vec::new()),
+            // It had left Git, and came back with something bad.
+            None if record.removed || tree == EMPTY_TREE => return Ok(Vec::new()),
             None => return Err("a good revision that Git never had".to_owned()),
         };
         let mut found = Vec::new();

@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) sightings: Option<mpsc::Sender<Seen>>,
     pub(crate) requests: Option<mpsc::Sender<(Request, oneshot::Sender<Response>)>>,
     pub(crate) uids: u64,
+    /// Counts what the API server wrote.
+    pub(crate) writes: u64,
     /// Awaits that were passed since the last start, and the one at which the power is cut.
     pub(crate) awaits: u64,
     pub(crate) cut_at: Option<u64>,
@@ -117,6 +119,7 @@ impl Handle {
             sightings: None,
             requests: None,
             uids: 0,
+            writes: 0,
             awaits: 0,
             cut_at: None,
             jobs: BTreeMap::new(),
