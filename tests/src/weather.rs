@@ -119,26 +119,33 @@ pub async fn blocked_by(scenario: &Scenario, words: &[&str]) -> Result<Value> {
             words.iter().all(|word| text.contains(word))
         });
         if let Some(blocker) = named {
-            break blocker.clone();
+            let evidence = complete(blocker)?;
+            // Another try may name another object first; both are asked in between then.
+            if told(&scenario.tell(&["why"]).await?).contains(&evidence) {
+                break blocker.clone();
+            }
         }
         if started.elapsed() > SOON {
             bail!("`why` does not say {words:?}: {why:#}\n{}", scenario.agent.log_end());
         }
         tokio::time::sleep(AGAIN).await;
     };
+    Ok(blocker)
+}
+
+/// The evidence of a blocker, which has to have a hint as well.
+fn complete(blocker: &Value) -> Result<String> {
     for text in ["evidence", "hint"] {
         if blocker[text].as_str().is_none_or(str::is_empty) {
             bail!("a blocker without {text}: {blocker:#}");
         }
     }
-    // For people the lines are broken to fit a terminal.
-    let said: String = scenario.tell(&["why"]).await?.split_whitespace().collect();
-    let evidence: String =
-        blocker["evidence"].as_str().unwrap_or_default().split_whitespace().collect();
-    if !said.contains(&evidence) {
-        bail!("`leeward why` does not say {evidence:?}: {said}");
-    }
-    Ok(blocker)
+    Ok(told(blocker["evidence"].as_str().unwrap_or_default()))
+}
+
+/// For people the lines are broken to fit a terminal.
+fn told(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 /// Waits until nothing blocks.

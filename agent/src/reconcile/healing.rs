@@ -97,7 +97,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     undeclared.push(key);
                 }
                 Ok(Drift::None(entry)) => {
-                    managed.view.settled_as(&key, &entry);
+                    managed.view.settled(&key);
                     settled.insert(key.clone());
                     if managed.inventory.get(&key).is_some_and(|known| *known != entry) {
                         batch.inventory.push((name.clone(), key, Some(entry)));

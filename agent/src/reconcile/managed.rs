@@ -18,6 +18,8 @@ use leeward_core::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::sightings::Glimpse;
+
 /// What an app owns, or may own, in the cluster.
 pub(super) type Inventory = BTreeMap<ObjectKey, InventoryEntry>;
 
@@ -43,6 +45,8 @@ pub(super) struct Managed {
     pub(super) wanting: Option<String>,
     /// At most one.
     pub(super) errand: Option<UnderWay>,
+    /// What watches last showed of its objects since that errand left.
+    pub(super) meanwhile: BTreeMap<ObjectKey, Glimpse>,
     /// Counts the phases, above every one that an app of this name had before; an
     /// errand that comes back in a later one is late.
     pub(super) epoch: u64,
@@ -66,6 +70,7 @@ impl Managed {
             view: View { left_alone, held_back, progress, ..View::default() },
             wanting: None,
             errand: None,
+            meanwhile: BTreeMap::new(),
             epoch,
             rest: Duration::ZERO,
             durable_from: 0,

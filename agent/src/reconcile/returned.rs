@@ -1,6 +1,8 @@
 //! Takes in errands that are back: what was found becomes true in memory and is
 //! recorded. What an errand concludes counts only if its app has not moved on.
 
+use std::mem;
+
 use leeward_core::{
     cycle::{
         AppEvent, AppHealth, Awaited, Dispatch, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent,
@@ -37,7 +39,15 @@ impl<C: Cluster + 'static> Reconciler<C> {
                     managed.rest = rest_after_look(self.clock.uptime() - errand.since);
                 }
                 let is_late = managed.epoch != epoch;
+                let is_of_objects = matches!(
+                    *outcome,
+                    Outcome::Confirmed(_) | Outcome::Healed { .. } | Outcome::Sent { .. }
+                );
+                let meanwhile = mem::take(&mut managed.meanwhile);
                 self.outcome(&app, *outcome, is_late);
+                if is_of_objects {
+                    self.see_again(&app, meanwhile);
+                }
             }
         }
     }
@@ -300,7 +310,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 leaving: false,
                 from: known.and_then(|entry| entry.from.clone()),
             };
-            managed.view.settled_as(key, &entry);
+            managed.view.settled(key);
             let dispatch = Dispatch { at: now, version: applied.version };
             managed.view.progress.sent.insert(key.clone(), dispatch);
             managed.view.progress.replacing.remove(key);

@@ -1,9 +1,12 @@
 //! Takes in what the watches saw. Decides nothing: it marks what to look at.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use leeward_core::{
-    cycle::{Departure, Glimpse, departure},
+    cycle::{Departure, departure},
     health::watches_health,
     model::{AppName, ClusterFault, InventoryEntry, Kind, ObjectKey, Seen, Sighting, Trace},
 };
@@ -24,11 +27,26 @@ const LONGEST_REST: Duration = Duration::from_secs(2);
 pub(super) const AGAIN_AT_WORK: Duration = Duration::from_secs(1);
 pub(super) const AGAIN_AT_REST: Duration = Duration::from_secs(30);
 
+/// What a watch showed of one object.
+#[derive(Clone, Debug)]
+pub(super) enum Glimpse {
+    Present(Sighting),
+    /// With its uid, unless a list lacked it.
+    Gone {
+        uid: Option<String>,
+        trace: Trace,
+    },
+}
+
 impl<C: Cluster + 'static> Reconciler<C> {
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
-            Seen::Present(sighting) => self.see_present(&sighting),
+            Seen::Present(sighting) => {
+                self.remember(&sighting.key, &Glimpse::Present(sighting.clone()));
+                self.see_present(&sighting);
+            }
             Seen::Gone { key, uid, trace } => {
+                self.remember(&key, &Glimpse::Gone { uid: uid.clone(), trace: trace.clone() });
                 for name in self.owners(&key) {
                     self.mark_gone(&name, &key, uid.as_deref(), &trace);
                 }
@@ -56,7 +74,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
             // The watch that follows the list says so if it was sent and is gone again.
             let is_older = sent.is_some_and(|sent| sent.is_after(version, now));
             if !keys.contains(&key) && !is_older {
-                self.mark_gone(&name, &key, None, &Trace::Nothing);
+                let trace = Trace::Nothing;
+                self.mark_gone(&name, &key, None, &trace);
+                self.remember(&key, &Glimpse::Gone { uid: None, trace });
             }
         }
         // Whatever waited for the API server is tried now.
@@ -74,7 +94,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let Some(managed) = owned else {
             // The label says that it is another app's now, or nobody's.
             for name in self.owners(key) {
-                self.glimpse(&name, key, Glimpse::of(sighting));
                 self.mark_drifted(&name, key);
             }
             return;
@@ -87,7 +106,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
             // It went and came while nobody watched.
             self.forget_runs_in(&key.name);
         }
-        self.glimpse(&sighting.app, key, Glimpse::of(sighting));
         let Some(managed) = self.apps.get_mut(&sighting.app) else { return };
         let entry = &managed.inventory[key];
         let same = entry.fields == sighting.fields && entry.uid.as_ref() == Some(&sighting.uid);
@@ -115,10 +133,23 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// Remembers what was seen while an errand is out, which may not have seen it.
-    fn glimpse(&mut self, name: &AppName, key: &ObjectKey, glimpse: Glimpse) {
-        let out = self.apps.get_mut(name).filter(|managed| managed.errand.is_some());
-        if let Some(managed) = out {
-            managed.view.meanwhile.insert(key.clone(), glimpse);
+    fn remember(&mut self, key: &ObjectKey, glimpse: &Glimpse) {
+        for managed in self.apps.values_mut().filter(|one| one.errand.is_some() && one.owns(key)) {
+            managed.meanwhile.insert(key.clone(), glimpse.clone());
+        }
+    }
+
+    /// An errand has said how objects are; what was seen since it left may be newer.
+    pub(super) fn see_again(&mut self, name: &AppName, meanwhile: BTreeMap<ObjectKey, Glimpse>) {
+        for (key, glimpse) in meanwhile {
+            match glimpse {
+                Glimpse::Present(sighting) => self.see_present(&sighting),
+                // A list may be older than what the errand wrote.
+                Glimpse::Gone { uid: None, .. } => self.mark_drifted(name, &key),
+                Glimpse::Gone { uid, trace } => {
+                    self.mark_gone(name, &key, uid.as_deref(), &trace);
+                }
+            }
         }
     }
 
@@ -147,10 +178,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Marks what is gone as drifted, unless it has done what it was there for.
     fn mark_gone(&mut self, name: &AppName, key: &ObjectKey, uid: Option<&str>, trace: &Trace) {
-        self.glimpse(name, key, Glimpse::Gone { uid: uid.map(str::to_owned) });
         let Some(entry) = self.apps.get(name).and_then(|managed| managed.inventory.get(key)) else {
             return;
         };
+        // The news of an older object with this name.
+        let is_another = uid.is_some() && entry.uid.is_some() && uid != entry.uid.as_deref();
         let (is_done, run) = match departure(entry, uid, trace) {
             Departure::Drift(run) => (false, run),
             Departure::Done(run) => (true, Some(run)),
@@ -163,7 +195,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         // A watch that selects by our label also says so of an object that lost it:
         // whether it is there is looked at before anything is concluded.
         self.mark_drifted(name, key);
-        if is_done {
+        if is_done || is_another {
             return;
         }
         if key.is("", "Namespace") {

@@ -130,7 +130,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
         tracing::debug!(app = %name, about, "Sends an errand.");
         let epoch = managed.epoch;
         let writes = BTreeSet::new();
-        managed.view.meanwhile.clear();
+        managed.meanwhile.clear();
         managed.errand = Some(UnderWay { about, since, writes, stop: stop.clone() });
         let app = name.clone();
         self.send(Box::pin(async move {

@@ -10,7 +10,7 @@ use std::{
 use super::step::ApplyCounts;
 use crate::{
     health::{Health, Verdict},
-    model::{AppName, Backoff, ContentId, Digest, InventoryEntry, ObjectKey, Sighting, Uptime},
+    model::{AppName, Backoff, ContentId, InventoryEntry, ObjectKey, Uptime},
     plan::{
         desired::{Desired, Prepared},
         fight::HealHistory,
@@ -52,8 +52,6 @@ pub struct View {
     pub shared: BTreeSet<ObjectKey>,
     /// When it is asked again whether objects that were never ours may be written.
     pub ask_again: Uptime,
-    /// What watches last saw of objects since the errand left that is out for the app.
-    pub meanwhile: BTreeMap<ObjectKey, Glimpse>,
     /// The last verdict on every object that can be unhealthy.
     pub health: BTreeMap<ObjectKey, Health>,
     /// Objects that changed since their last verdict.
@@ -131,35 +129,6 @@ impl Dispatch {
     }
 }
 
-/// What a watch saw of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Glimpse {
-    Present {
-        uid: String,
-        /// Of the fields that our manager owns; `None` when it owns none any more.
-        fields: Option<Digest>,
-    },
-    /// It went; with its uid when the watch showed it.
-    Gone { uid: Option<String> },
-}
-
-impl Glimpse {
-    pub fn of(sighting: &Sighting) -> Self {
-        Self::Present { uid: sighting.uid.clone(), fields: sighting.fields }
-    }
-
-    /// Whether it tells nothing that is not in the inventory.
-    fn agrees_with(&self, entry: &InventoryEntry) -> bool {
-        match self {
-            Self::Present { uid, fields } => {
-                entry.fields == *fields && entry.uid.as_ref() == Some(uid)
-            }
-            // Of an earlier object by that name.
-            Self::Gone { uid } => uid.is_some() && entry.uid != *uid,
-        }
-    }
-}
-
 /// Something in the cluster that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaited {
@@ -187,19 +156,6 @@ impl View {
         self.gone.remove(key);
         self.open.remove(key);
         self.tries.remove(key);
-    }
-
-    /// An errand left or found an object as `entry` says. A watch may have shown something
-    /// else since the errand left, before its request or after it: then it is looked at again.
-    pub fn settled_as(&mut self, key: &ObjectKey, entry: &InventoryEntry) {
-        self.settled(key);
-        let glimpse = self.meanwhile.get(key).filter(|glimpse| !glimpse.agrees_with(entry));
-        if let Some(glimpse) = glimpse {
-            self.drifted.insert(key.clone());
-            if matches!(glimpse, Glimpse::Gone { uid: Some(_) }) {
-                self.gone.insert(key.clone());
-            }
-        }
     }
 
     /// Nothing is to be healed of an object that the revision does not have. That it is
@@ -411,29 +367,6 @@ mod tests {
         view.look_by(Uptime::from_secs(3));
         view.look_by(Uptime::from_secs(5));
         assert_eq!(view.look_at, Some(Uptime::from_secs(3)));
-    }
-
-    #[test]
-    fn what_a_watch_saw_while_an_errand_was_out_is_not_forgotten_with_it() {
-        let (fields, uid) = (Some(Digest::of(b"ours")), "2".to_owned());
-        let entry = InventoryEntry { fields, uid: Some(uid.clone()), ..InventoryEntry::default() };
-        let gone = |uid: Option<&str>| Glimpse::Gone { uid: uid.map(str::to_owned) };
-        let edited = Glimpse::Present { uid: uid.clone(), fields: Some(Digest::of(b"less")) };
-        let cases = [
-            ("our own write", Glimpse::Present { uid, fields }, (false, false)),
-            ("an edit", edited, (true, false)),
-            ("the end of the one before", gone(Some("1")), (false, false)),
-            ("its own end", gone(Some("2")), (true, true)),
-            ("a list without it", gone(None), (true, false)),
-        ];
-        for (what, glimpse, expected) in cases {
-            let mut view = View::default();
-            view.drifted.insert(key("a"));
-            view.meanwhile.insert(key("a"), glimpse);
-            view.settled_as(&key("a"), &entry);
-            let found = (view.drifted.contains(&key("a")), view.gone.contains(&key("a")));
-            assert_eq!(found, expected, "{what}");
-        }
     }
 
     #[test]
