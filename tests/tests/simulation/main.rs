@@ -17,7 +17,8 @@
 //! 10. what only waits for an image is never condemned.
 //!
 //! `LEEWARD_SEED=17 cargo test -p leeward-tests --test simulation` repeats one
-//! seed and tells its story; `LEEWARD_SEEDS=20000` runs more of them.
+//! seed and tells its story; `LEEWARD_SEEDS=20000` runs more of them, from
+//! `LEEWARD_FIRST_SEED` on.
 
 mod admission;
 mod claims;
@@ -87,7 +88,8 @@ fn the_cluster_converges_whatever_the_weather() {
         return;
     }
     let seeds = number("LEEWARD_SEEDS").unwrap_or(SEEDS);
-    let failed = failures(0..seeds, Sabotage::None, 5);
+    let first = number("LEEWARD_FIRST_SEED").unwrap_or(0);
+    let failed = failures(first..first + seeds, Sabotage::None, 5);
     let told: Vec<String> = failed
         .iter()
         .map(|(seed, story)| {
