@@ -5,8 +5,8 @@ use std::mem;
 
 use leeward_core::{
     cycle::{
-        AppEvent, AppHealth, Awaited, Dispatch, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent,
-        LOOK_AGAIN, gate, is_well,
+        AppEvent, AppHealth, Awaited, FOUNDATION_POLL, Gate, HEARD_WITHIN, KeptEvent, LOOK_AGAIN,
+        gate, is_well,
     },
     health::{Cause, Health, Verdict, roll_up, waits_outside, watches_health, with_run},
     model::{AppName, ClusterFault, InventoryEntry, ObjectKey, Run},
@@ -33,6 +33,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             Back::Collected(collection) => self.collected(collection),
             Back::Surveyed(surveyed) => self.surveyed(*surveyed),
             Back::Identified(uid) => self.identified(uid),
+            Back::Missed(keys) => self.missed(&keys),
             Back::App { app, epoch, outcome } => {
                 let Some(managed) = self.apps.get_mut(&app) else { return };
                 if let (Some(errand), Outcome::Looked { .. }) = (managed.errand.take(), &*outcome) {
@@ -278,7 +279,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Records what was sent, whether or not the app has moved on meanwhile.
     pub(super) fn record_sent(&mut self, name: &AppName, sent: &Sent) {
-        let (mut batch, now) = (Batch::default(), self.clock.uptime());
+        let mut batch = Batch::default();
         let Some(managed) = self.apps.get_mut(name) else { return };
         let desired = managed.view.desired.as_ref().map(|(_, desired)| desired.clone());
         for (apply, applied) in &sent.applied {
@@ -311,8 +312,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 from: known.and_then(|entry| entry.from.clone()),
             };
             managed.view.settled(key);
-            let dispatch = Dispatch { at: now, version: applied.version };
-            managed.view.progress.sent.insert(key.clone(), dispatch);
+            if let Some(version) = applied.version {
+                managed.view.progress.sent.insert(key.clone(), version);
+            }
             managed.view.progress.replacing.remove(key);
             managed.view.progress.put_off.remove(key);
             if watches_health(&key.kind()) {

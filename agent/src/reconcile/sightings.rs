@@ -2,8 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     time::Duration,
 };
+
+use futures::StreamExt as _;
 
 use leeward_core::{
     cycle::{Departure, departure},
@@ -11,7 +14,9 @@ use leeward_core::{
     model::{AppName, ClusterFault, InventoryEntry, Kind, ObjectKey, Seen, Sighting, Trace},
 };
 
-use super::reconciler::Reconciler;
+use tokio_util::sync::CancellationToken;
+
+use super::{budget::Class, errand::Back, reconciler::Reconciler};
 use crate::{edge::Cluster, store::Batch};
 
 /// Changes come in bursts; one look serves them all.
@@ -68,23 +73,58 @@ impl<C: Cluster + 'static> Reconciler<C> {
     fn see_list(&mut self, kind: &Kind, keys: &BTreeSet<ObjectKey>, version: Option<u64>) {
         self.sight.listed(kind);
         self.ask_identity();
-        let now = self.clock.uptime();
+        let mut doubted = Vec::new();
         for (name, key) in self.owned_of(kind) {
-            let sent = self.apps[&name].view.progress.sent.get(&key);
-            // The watch that follows the list says so if it was sent and is gone again.
-            let is_older = sent.is_some_and(|sent| sent.is_after(version, now));
-            if !keys.contains(&key) && !is_older {
+            if keys.contains(&key) {
+                continue;
+            }
+            let managed = &self.apps[&name];
+            let sent = managed.view.progress.sent.get(&key);
+            if sent.zip(version).is_some_and(|(sent, listed)| listed < *sent) {
+                let version = managed.inventory[&key].version.clone();
+                doubted.push((key, version));
+            } else {
                 let trace = Trace::Nothing;
                 self.mark_gone(&name, &key, None, &trace);
                 self.remember(&key, &Glimpse::Gone { uid: None, trace });
             }
         }
+        self.ask_after(doubted);
         // Whatever waited for the API server is tried now.
         for managed in self.apps.values_mut() {
             managed.app.not_before = None;
         }
         if self.apps.values().any(|managed| managed.wanting.is_some()) {
             self.variables.hasten(self.clock.uptime());
+        }
+    }
+
+    /// A list that is older than the last write of an object does not have it; neither does
+    /// the list of a cluster that was restored, or made anew, since. Taken for gone, it would
+    /// be sent a second time, which a policy about updates may refuse: so the API server is
+    /// asked for each.
+    fn ask_after(&mut self, doubted: Vec<(ObjectKey, String)>) {
+        if doubted.is_empty() {
+            return;
+        }
+        let outside = Rc::clone(&self.outside);
+        self.send(Box::pin(async move {
+            let means = outside.means(Class::of(doubted.len()), CancellationToken::new());
+            let asked = means.each(doubted, async |(key, version)| {
+                // Where there is no answer the watch breaks as well, and lists anew.
+                let is_missed = matches!(means.get(&key, &version).await, Ok(None));
+                is_missed.then_some(key)
+            });
+            let asked: Vec<Option<ObjectKey>> = asked.collect().await;
+            Back::Missed(asked.into_iter().flatten().collect())
+        }));
+    }
+
+    pub(super) fn missed(&mut self, keys: &[ObjectKey]) {
+        for key in keys {
+            for name in self.owners(key) {
+                self.mark_gone(&name, key, None, &Trace::Nothing);
+            }
         }
     }
 

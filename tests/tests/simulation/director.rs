@@ -163,6 +163,7 @@ fn drift(handle: &Handle) {
         if world.dice.percent(8) {
             world.note("the cluster is wiped");
             world.objects.clear();
+            world.writes = 0;
             world.wiped();
             relist(world);
             return;

@@ -38,5 +38,5 @@ pub use pin::{KeptEvent, Pin};
 pub use poll::{PollPlan, next_poll};
 pub use record::{AppRecord, BadRecord, GoodRecord, MAX_BAD, Pause, Phase, SourceRecord, Stuck};
 pub use step::{AppEvent, ApplyCounts, Effect, due, step};
-pub use view::{Awaited, Dispatch, Progress, View, is_well};
+pub use view::{Awaited, Progress, View, is_well};
 pub use work::{Work, next_work};

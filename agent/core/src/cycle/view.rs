@@ -24,10 +24,6 @@ use crate::{
 /// request every five minutes.
 const STUCK: Backoff = Backoff { min: Duration::from_secs(1), max: Duration::from_secs(300) };
 
-/// A list may have been read so long before it is seen. Taken at its word, an object that
-/// was sent meanwhile would be sent twice, which a policy about updates may refuse.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
-
 /// What is waited for has a name from then on.
 const WORTH_SAYING: Duration = Duration::from_secs(3);
 
@@ -77,8 +73,8 @@ pub struct Progress {
     pub resumed: bool,
     /// The content whose write-ahead inventory is recorded.
     pub announced: Option<ContentId>,
-    /// What was sent, and when: a list that was read before that does not have it yet.
-    pub sent: BTreeMap<ObjectKey, Dispatch>,
+    /// What was sent, each with the count of writes at which it was.
+    pub sent: BTreeMap<ObjectKey, u64>,
     /// A preflight of this process has sorted out what is unproven.
     pub is_examined: bool,
     /// Objects whose dry-run needs a namespace, a CRD or a judge of the same revision.
@@ -108,25 +104,6 @@ pub struct Progress {
     pub passed: Option<StageName>,
     /// Before this there is nothing new to see.
     pub look_again: Option<Uptime>,
-}
-
-/// A write that the API server has confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dispatch {
-    pub at: Uptime,
-    /// What the API server counted the write as; `None` where that is no number.
-    pub version: Option<u64>,
-}
-
-impl Dispatch {
-    /// Whether a list of that version was read before the write, although it is seen now.
-    ///
-    /// Only for a while: the count goes back where a cluster is restored from a backup, and
-    /// what such a list does not have is gone.
-    pub fn is_after(&self, list: Option<u64>, now: Uptime) -> bool {
-        let counted = self.version.zip(list).is_some_and(|(sent, list)| list < sent);
-        counted && now < self.at + LISTED_WITHIN
-    }
 }
 
 /// Something in the cluster that is waited for.
@@ -185,6 +162,7 @@ impl View {
         self.shared.remove(key);
         self.health.remove(key);
         self.dirty.remove(key);
+        self.progress.sent.remove(key);
         self.progress.deleting.remove(key);
         self.progress.unproven.remove(key);
         self.progress.put_off.remove(key);
@@ -367,17 +345,5 @@ mod tests {
         view.look_by(Uptime::from_secs(3));
         view.look_by(Uptime::from_secs(5));
         assert_eq!(view.look_at, Some(Uptime::from_secs(3)));
-    }
-
-    #[test]
-    fn a_list_that_is_older_than_a_write_says_nothing_about_it() {
-        let at = Uptime::default() + Duration::from_secs(60);
-        let sent = Dispatch { at, version: Some(10) };
-        assert!(sent.is_after(Some(9), at));
-        assert!(!sent.is_after(Some(10), at));
-        // The cluster was restored: its count went back.
-        assert!(!sent.is_after(Some(9), at + LISTED_WITHIN));
-        // A server that does not count: its list is taken at its word.
-        assert!(!sent.is_after(None, at));
     }
 }

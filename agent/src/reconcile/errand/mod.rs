@@ -53,6 +53,8 @@ pub(super) enum Back {
     Surveyed(Box<Surveyed>),
     /// Which cluster this is.
     Identified(String),
+    /// Objects that a list lacked, and that are indeed not there.
+    Missed(Vec<ObjectKey>),
     /// What the store needs no more was thrown away.
     Collected(Collection),
     /// A question was answered: nothing is left to do.
