@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use leeward_core::{
     cycle::{App, AppEvent, ApplyStep, Applying, Phase, Work, due, is_well, next_work},
-    gate::{Hold, dependency},
+    gate::{Hold, dependency, dependent},
     health::watches_health,
     model::{AppName, InventoryEntry, ObjectKey, Revision, Uptime},
     plan::{
@@ -27,7 +27,7 @@ use super::{
         prepare::{Recipe, Undesired, prepare},
         send::{Consignment, send},
     },
-    managed::UnderWay,
+    managed::{Managed, UnderWay},
     outside::Means,
     reconciler::Reconciler,
 };
@@ -83,7 +83,13 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let drifted = !managed.view.drifted.is_empty();
         let (look, heal) = (managed.next_look(), managed.view.next_heal());
         let app = &self.apps[name].app;
-        let holds: Vec<Hold> = dependency(self.unready(app).as_ref()).into_iter().collect();
+        let hold = if app.record.removed {
+            // What goes away needs nothing of the others.
+            dependent(self.dependent(name))
+        } else {
+            dependency(self.unready(app))
+        };
+        let holds: Vec<Hold> = hold.into_iter().collect();
         match next_work(app, &holds, drifted, &now) {
             Work::Wait(due) => Turn::Until([due, look, heal, ask].into_iter().flatten().min()),
             Work::Know(event) => {
@@ -99,8 +105,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
 
     /// Returns the first app that this one depends on and that is not good at
     /// what Git wants.
-    fn unready(&self, app: &App) -> Option<AppName> {
-        app.record.spec.depends_on.iter().find(|name| !self.is_settled(name)).cloned()
+    fn unready<'a>(&self, app: &'a App) -> Option<&'a AppName> {
+        app.record.spec.depends_on.iter().find(|name| !self.is_settled(name))
+    }
+
+    /// Returns the first app that is on its way out and depends on this one.
+    fn dependent(&self, name: &AppName) -> Option<&AppName> {
+        let goes = |managed: &Managed| {
+            let record = &managed.app.record;
+            record.removed && record.spec.depends_on.contains(name)
+        };
+        self.apps.iter().find(|(_, managed)| goes(managed)).map(|(dependent, _)| dependent)
     }
 
     pub(super) fn is_settled(&self, name: &AppName) -> bool {

@@ -1,7 +1,7 @@
 //! When what Git does not declare any more goes: after its successor has proven
 //! itself, and in an order in which whoever cleans up is still there.
 
-use leeward_core::model::PhaseName;
+use leeward_core::model::{AppStatus, PhaseName};
 use leeward_tests::scenario::{
     Scenario, is_good_at,
     objects::{
@@ -137,6 +137,53 @@ async fn operator_outlives_the_resources_that_it_cleans_up() {
     for gone in [&gadget, &operator, &crd] {
         scenario.wait_gone(gone).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn app_goes_after_the_one_that_depends_on_it() {
+    let (name, operating, using) = ("prunes-depends", "prunes-operating", "prunes-using");
+    let group = "prunes-depends.example.com";
+    let crd = annotated(definition(group, "Gadget"), "leeward.dev/prune", "confirmed");
+    let operator = deployment(name, "operator", "app:1");
+    let mut gadget = custom(group, "Gadget", name, "one");
+    gadget["metadata"]["finalizers"] = json!([format!("{group}/cleanup")]);
+    let keep = documents(&[config_map(name, "keep", "1")]);
+    let depends = format!("  dependsOn: [{operating}]\n");
+    let files = [
+        ("leeward.yaml", apps(&[(name, ""), (operating, ""), (using, &depends)])),
+        ("prunes-depends/all.yaml", keep),
+        ("prunes-operating/all.yaml", documents(&[crd.clone(), operator.clone()])),
+        ("prunes-using/all.yaml", documents(&[gadget.clone()])),
+    ];
+    let Some(mut scenario) = Scenario::started(name, &files, |options| options).await.unwrap()
+    else {
+        return;
+    };
+    scenario.commit(&[("leeward.yaml", apps(&[(name, "")]))]).unwrap();
+    let is_asked = |app: &AppStatus| {
+        let held = app.held.as_ref();
+        held.is_some_and(|held| held.reason == "prune_guard")
+    };
+    scenario.wait_app(using, is_asked).await.unwrap();
+    scenario.tell(&["approve", using, "--yes"]).await.unwrap();
+    scenario
+        .wait_live(&gadget, |live| live["metadata"].get("deletionTimestamp").is_some())
+        .await
+        .unwrap();
+    let said = format!("waits until app {using} is gone, which depends on it");
+    scenario
+        .wait_app(operating, |app| app.held.as_ref().is_some_and(|held| held.detail == said))
+        .await
+        .unwrap();
+    assert!(is_there(&scenario, &operator).await && is_there(&scenario, &crd).await);
+    // The operator has cleaned up.
+    scenario.meddle(&gadget, &json!({ "metadata": { "finalizers": null } })).await.unwrap();
+    scenario.wait_app(operating, is_asked).await.unwrap();
+    scenario.tell(&["approve", operating, "--yes"]).await.unwrap();
+    for gone in [&gadget, &operator, &crd] {
+        scenario.wait_gone(gone).await.unwrap();
+    }
+    scenario.wait(|status| status.apps.len() == 1).await.unwrap();
 }
 
 #[tokio::test]

@@ -44,9 +44,9 @@ pub fn next_work(app: &App, holds: &[Hold], drifted: bool, now: &Now) -> Work {
     if app.not_before.is_some_and(|not_before| now.uptime < not_before) {
         return Work::Wait(due(app, now));
     }
-    // What goes away needs nothing of the others; what a person rolls back ran with them
-    // once, and another app that is rolled back as well would be waited for without end.
-    let first = holds.first().filter(|_| !app.record.removed && app.record.pin.is_none());
+    // What a person rolls back ran with the others once, and another app that is rolled
+    // back as well would be waited for without end.
+    let first = holds.first().filter(|_| app.record.pin.is_none());
     match &app.record.phase {
         // While a candidate cannot be examined, what runs is still looked after:
         // every second try, so that neither keeps the other from its turn.

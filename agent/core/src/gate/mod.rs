@@ -7,7 +7,7 @@
 mod dependency;
 mod guard;
 
-pub use dependency::dependency;
+pub use dependency::{dependency, dependent};
 pub use guard::{guard, is_protected, loses_data};
 
 use serde::{Deserialize, Serialize};
