@@ -10,7 +10,7 @@ use std::{
 };
 
 use leeward_core::{
-    cycle::{App, AppEvent, Hold, HoldReason, Phase, Stuck},
+    cycle::{App, AppEvent, Hold, HoldReason, Phase},
     model::{AppName, AppSpec, InventoryEntry, ObjectFault, ObjectKey, Revision, Run},
     plan::{
         desired::{Desired, Prepared, fault_of},
@@ -163,18 +163,19 @@ impl<C: Cluster + 'static> Reconciler<C> {
             let message = format!("{key} comes from app {owner}, which is at work on it");
             return self.take(name, AppEvent::Obstacle { message }, Batch::default());
         }
+        let owners: BTreeSet<AppName> = foreign.values().cloned().collect();
+        // Before the objects change hands: a power cut in between costs a look at them.
+        for owner in &owners {
+            self.take(owner, AppEvent::HandsOver, Batch::default());
+        }
         let batch = self.hand_over(name, &foreign);
         self.conclude(name, done, batch);
         for key in foreign.keys() {
             // One that is not sent again may still carry the mark of its last owner.
             self.mark_drifted(name, key);
         }
-        let mut by_owner: BTreeMap<AppName, Vec<ObjectKey>> = BTreeMap::new();
-        for (key, owner) in foreign {
-            by_owner.entry(owner).or_default().push(key);
-        }
-        for (owner, keys) in by_owner {
-            self.has_handed_over(name, &owner, keys);
+        for owner in &owners {
+            self.has_handed_over(owner);
         }
     }
 
@@ -227,9 +228,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// What the owner knew of objects that it has no more is out of date.
-    fn has_handed_over(&mut self, to: &AppName, owner: &AppName, keys: Vec<ObjectKey>) {
+    fn has_handed_over(&mut self, owner: &AppName) {
         self.mark_foreign(owner);
-        self.misses(to, owner, keys);
         let Some(managed) = self.apps.get(owner) else { return };
         let owned: BTreeSet<ObjectKey> = managed.inventory.keys().cloned().collect();
         let is_asked = matches!(
@@ -240,20 +240,6 @@ impl<C: Cluster + 'static> Reconciler<C> {
         if is_asked {
             // A person is not asked about what has gone to another app.
             self.take(owner, AppEvent::Released, Batch::default());
-        }
-    }
-
-    /// A revision whose successor is not applied yet lacks what was handed over, and goes on
-    /// lacking it if the successor is refused.
-    fn misses(&mut self, to: &AppName, owner: &AppName, keys: Vec<ObjectKey>) {
-        let Some(managed) = self.apps.get(owner) else { return };
-        let record = &managed.app.record;
-        let waits = matches!(record.phase, Phase::Preflight { .. } | Phase::Held { .. });
-        if waits && record.good.is_some() && !record.removed {
-            let mut stuck = record.stuck.clone();
-            stuck.retain(|one| !keys.contains(&one.key));
-            stuck.extend(keys.into_iter().map(|key| Stuck::owned_by(to, key)));
-            self.take(owner, AppEvent::Stuck(stuck), Batch::default());
         }
     }
 

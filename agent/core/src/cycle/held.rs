@@ -45,6 +45,15 @@ pub(super) fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effec
     }
 }
 
+/// Without the objects that go to another app the cluster is at no content of this app any
+/// more. Should Git go back to what ran, it is examined as anything new, and asks for them;
+/// should the candidate be refused, the way back says that they are missing.
+pub(super) fn hands_over(app: &mut App) {
+    if !matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. }) {
+        app.record.at = None;
+    }
+}
+
 /// Forgets that the newest revision was bad, and tries it again.
 pub(super) fn retried(app: &mut App, now: &Now) {
     (app.not_before, app.release_at) = (None, None);

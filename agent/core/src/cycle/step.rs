@@ -71,6 +71,8 @@ pub enum AppEvent {
     },
     /// These objects cannot be put right now, or can be at last.
     Stuck(Vec<Stuck>),
+    /// Objects that what it is on its way to does not declare go over to another app.
+    HandsOver,
     /// The API server refused an object of the revision that is being applied.
     ApplyFailed {
         reason: String,
@@ -195,6 +197,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
             applied::went_back(&mut app, counts, stuck, now, &mut effects);
         }
         AppEvent::Stuck(stuck) => app.record.stuck = stuck,
+        AppEvent::HandsOver => held::hands_over(&mut app),
         AppEvent::ApplyFailed { reason, faults } => match app.record.phase.clone() {
             Phase::Applying { target } => {
                 condemn(&mut app, target, reason, faults, now, &mut effects);

@@ -45,6 +45,7 @@ fn events() -> Vec<(&'static str, AppEvent)> {
         ("something is absent", AppEvent::Absent { reason: failed().0, faults: failed().1 }),
         ("cleared", AppEvent::Cleared),
         ("held", AppEvent::Held(hold(HoldReason::Dependency))),
+        ("objects go to another app", AppEvent::HandsOver),
         ("released", AppEvent::Released),
         ("approved", AppEvent::Approved),
         ("tried again", AppEvent::Retried),
