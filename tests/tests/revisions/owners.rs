@@ -71,6 +71,42 @@ async fn renamed_app_keeps_its_objects_and_its_pods() {
 }
 
 #[tokio::test]
+async fn what_was_handed_over_comes_back_when_git_goes_back_before_the_owner_has_gone() {
+    let (name, old, new) = ("owners-undone", "owners-undone-a", "owners-undone-b");
+    let all = shop(name);
+    let files =
+        [("leeward.yaml", apps(&[(old, "")])), ("owners-undone-a/all.yaml", documents(&all))];
+    let Some(mut scenario) = Scenario::started(name, &files, |options| options).await.unwrap()
+    else {
+        return;
+    };
+    let before = uids(&scenario, &all).await;
+    // The new app takes one object; what becomes of the rest a person is asked.
+    let moved = config_map(name, "settings", "new");
+    let renamed = [
+        ("leeward.yaml", apps(&[(new, "")])),
+        ("owners-undone-b/all.yaml", documents(std::slice::from_ref(&moved))),
+    ];
+    scenario.rearrange(&[old], &renamed).unwrap();
+    scenario
+        .wait_app(old, |app| app.held.as_ref().is_some_and(|held| held.reason == "prune_guard"))
+        .await
+        .unwrap();
+    scenario.wait_live(&moved, |live| text(live, "/data/key") == "new").await.unwrap();
+    let reverted = scenario.repository.revert().unwrap();
+    scenario
+        .wait(|status| names(status) == [old] && is_good_at(&status.apps[0], &reverted))
+        .await
+        .unwrap();
+    assert_eq!(uids(&scenario, &all).await, before);
+    for one in &all {
+        assert_eq!(owner(&scenario, one).await, old);
+    }
+    let live = scenario.live(&moved).await.unwrap().unwrap();
+    assert_eq!(live["data"], all.iter().find(|one| one["kind"] == "ConfigMap").unwrap()["data"]);
+}
+
+#[tokio::test]
 async fn renamed_app_that_says_so_can_be_rolled_back() {
     let name = "owners-formerly";
     let all = shop(name);
