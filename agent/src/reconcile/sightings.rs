@@ -110,17 +110,20 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let outside = Rc::clone(&self.outside);
         self.send(Box::pin(async move {
             let means = outside.means(Class::of(doubted.len()), CancellationToken::new());
+            let mut missed: BTreeSet<ObjectKey> =
+                doubted.iter().map(|(key, _)| key.clone()).collect();
             let asked = means.each(doubted, async |(key, version)| {
-                // Where there is no answer the watch breaks as well, and lists anew.
-                let is_missed = matches!(means.get(&key, &version).await, Ok(None));
-                is_missed.then_some(key)
+                let is_there = matches!(means.get(&key, &version).await, Ok(Some(_)));
+                is_there.then_some(key)
             });
-            let asked: Vec<Option<ObjectKey>> = asked.collect().await;
-            Back::Missed(asked.into_iter().flatten().collect())
+            for there in asked.collect::<Vec<_>>().await.into_iter().flatten() {
+                missed.remove(&there);
+            }
+            Back::Missed(missed)
         }));
     }
 
-    pub(super) fn missed(&mut self, keys: &[ObjectKey]) {
+    pub(super) fn missed(&mut self, keys: &BTreeSet<ObjectKey>) {
         for key in keys {
             for name in self.owners(key) {
                 self.mark_gone(&name, key, None, &Trace::Nothing);

@@ -21,7 +21,7 @@ pub(super) mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use leeward_core::{
     cycle::{Drift, Drifted},
@@ -53,8 +53,8 @@ pub(super) enum Back {
     Surveyed(Box<Surveyed>),
     /// Which cluster this is.
     Identified(String),
-    /// Objects that a list lacked, and that are indeed not there.
-    Missed(Vec<ObjectKey>),
+    /// Objects that a list lacked, and of which nobody says that they are there.
+    Missed(BTreeSet<ObjectKey>),
     /// What the store needs no more was thrown away.
     Collected(Collection),
     /// A question was answered: nothing is left to do.
