@@ -59,6 +59,9 @@ fn body(event: &Event, namespace: &str, now: Option<Timestamp>) -> Option<Value>
         EventKind::AppReleased => ("Released", false),
         EventKind::AppPruned => ("Pruned", false),
         EventKind::AppMoved => ("Moved", false),
+        EventKind::AppStuck => {
+            ("Stuck", event.data.get("stuck").and_then(Value::as_u64) != Some(0))
+        }
         EventKind::DriftHealed => ("DriftHealed", false),
         EventKind::DriftSeen => ("DriftSeen", true),
         EventKind::LinkChanged => {

@@ -117,6 +117,19 @@ pub(super) fn log(event: &Event) {
         EventKind::AppReleased => {
             tracing::info!(app, commit, reason, "The app is no longer rolled back by hand.");
         }
+        EventKind::AppStuck => {
+            let first = &event.data["objects"][0];
+            match (first["object"].as_str(), first["message"].as_str()) {
+                (None, _) => tracing::info!(app, "No object is stuck any more."),
+                (object, reason) => tracing::warn!(
+                    app,
+                    object,
+                    reason,
+                    stuck = event.data["stuck"].as_u64(),
+                    "An object cannot be what Git wants; it is tried again."
+                ),
+            }
+        }
         _ => {}
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use leeward_wire::{
     AgentStarted, AppApplied, AppHeld, AppJudged, AppMoved, AppPinned, AppPruned, AppReleased,
-    AppRolledBack, CloudEvent, ContentId, Drift, EventData, EventKind, FieldChange, GitId, LastRun,
-    LinkChanged, LinkState, LinkStep, ObjectFault, ReportGap, RevisionFetched, StatusDocument,
+    AppRolledBack, AppStuck, CloudEvent, ContentId, Drift, EventData, EventKind, FieldChange,
+    GitId, LastRun, LinkChanged, LinkState, LinkStep, ObjectFault, ReportGap, RevisionFetched,
+    StatusDocument,
 };
 use serde_json::Value;
 
@@ -128,7 +129,7 @@ fn describe(kind: EventKind) -> Described {
         | EventKind::State => of_agent(kind),
         EventKind::DriftHealed | EventKind::DriftSeen => of_drift(kind),
         EventKind::AppPinned | EventKind::AppReleased => of_rollback(kind),
-        EventKind::AppPruned | EventKind::AppMoved => of_leaving(kind),
+        EventKind::AppPruned | EventKind::AppMoved | EventKind::AppStuck => of_objects(kind),
         _ => of_app(kind),
     }
 }
@@ -325,8 +326,8 @@ fn of_rollback(kind: EventKind) -> Described {
     }
 }
 
-/// What leaves an app.
-fn of_leaving(kind: EventKind) -> Described {
+/// What becomes of single objects of an app.
+fn of_objects(kind: EventKind) -> Described {
     match kind {
         EventKind::AppPruned => Described {
             when: "Objects that the revision does not declare any more are gone, once it has proven itself. What has \
@@ -340,6 +341,20 @@ fn of_leaving(kind: EventKind) -> Described {
                 content: content(),
                 pruned: 1,
                 objects: vec![named("deleted")],
+            }),
+        },
+        EventKind::AppStuck => Described {
+            when: "The cluster does not let objects be what Git wants, or lets them at last; whenever it is others than \
+                   before. Each is tried again by itself. What a way back leaves behind is in its own report.",
+            fields: vec![
+                ("stuck", "how many there are now; 0 when it is over"),
+                ("detail", "one line for people"),
+                ("objects", "the first 20: `object`, `origin` (null), `message`"),
+            ],
+            example: EventData::AppStuck(AppStuck {
+                stuck: 1,
+                detail: "1 object is not as Git wants it".to_owned(),
+                objects: vec![named("the webhook check.example.com refuses it")],
             }),
         },
         _ => Described {

@@ -25,7 +25,8 @@ mod status;
 
 pub use event::{
     AgentStarted, AppApplied, AppHeld, AppJudged, AppMoved, AppPinned, AppPruned, AppReleased,
-    AppRolledBack, Drift, EventData, EventKind, LastRun, LinkChanged, ReportGap, RevisionFetched,
+    AppRolledBack, AppStuck, Drift, EventData, EventKind, LastRun, LinkChanged, ReportGap,
+    RevisionFetched,
 };
 pub use history::{RevisionRecord, RevisionVerdict};
 pub use id::{AppName, ContentId, GitId, ParseIdError};

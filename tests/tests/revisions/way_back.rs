@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use leeward_core::model::{AppStatus, PhaseName};
+use leeward_core::{
+    model::{AppStatus, PhaseName},
+    report::EventKind,
+};
 use leeward_tests::{
     scenario::{
         MEDDLER, Scenario, is_good_at,
@@ -11,7 +14,7 @@ use leeward_tests::{
             is_rolled_out, namespace, policy, text,
         },
     },
-    weather::blocked_by,
+    weather::{blocked_by, outbox},
 };
 use serde_json::{Value, json};
 
@@ -144,6 +147,11 @@ async fn a_policy_that_came_with_the_bad_revision_goes_first() {
     assert_eq!(image(&scenario.wait_live(&web, is_rolled_out).await.unwrap()), GOOD_IMAGE);
     scenario.wait_gone(&policy).await.unwrap();
     scenario.wait_app(name, |app| app.stuck.is_empty()).await.unwrap();
+    scenario.agent.kill();
+    let told = outbox(&scenario.agent).unwrap();
+    let told = told.iter().filter(|one| one.event.kind == EventKind::AppStuck);
+    let told: Vec<_> = told.map(|one| one.event.data["stuck"].as_u64()).collect();
+    assert_eq!(told, [Some(1), Some(0)]);
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use leeward::{edge::ApplyMode, store::Store};
 use leeward_core::{
     cycle::{AppRecord, BadRecord, Phase},
     gate::is_protected,
-    git::EMPTY_TREE,
     model::{AppName, GitId, InventoryEntry, ObjectKey, REVISION_ANNOTATION},
     report::EventKind,
 };
@@ -178,8 +177,7 @@ impl End<'_> {
         let commit = commits.iter().find(|commit| commit.trees.get(name) == Some(&tree));
         let content = match commit {
             Some(commit) => &commit.apps[name],
-            // It had left Git, and came back with something bad.
-            None if record.removed || tree == EMPTY_TREE => return Ok(Vec::new()),
+            None if record.removed => return Ok(Vec::new()),
             None => return Err("a good revision that Git never had".to_owned()),
         };
         let mut found = Vec::new();

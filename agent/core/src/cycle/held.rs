@@ -1,13 +1,13 @@
 //! A candidate that nothing is wrong with, and that is not to be applied yet.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use leeward_wire::{AppHeld, RevisionVerdict};
+use leeward_wire::{AppHeld, AppStuck, RevisionVerdict};
 
 use super::{
     app::{App, Now},
-    record::Phase,
-    step::{Effect, enter, history, report},
+    record::{Phase, Stuck},
+    step::{Effect, MAX_FAULTS, enter, history, report},
 };
 use crate::{gate::Hold, model::Backoff, report::EventData};
 
@@ -51,6 +51,25 @@ pub(super) fn held(app: &mut App, hold: Hold, now: &Now, effects: &mut Vec<Effec
 pub(super) fn hands_over(app: &mut App) {
     if !matches!(app.record.phase, Phase::Applying { .. } | Phase::Probation { .. }) {
         app.record.at = None;
+    }
+}
+
+/// Objects of what runs cannot be put right, or can be at last: whoever reads reports
+/// learns which.
+pub(super) fn stuck(app: &mut App, stuck: Vec<Stuck>, effects: &mut Vec<Effect>) {
+    let keys = |stuck: &[Stuck]| stuck.iter().map(|one| one.key.clone()).collect::<BTreeSet<_>>();
+    let is_news = keys(&stuck) != keys(&app.record.stuck);
+    app.record.stuck = stuck;
+    if is_news {
+        let stuck = &app.record.stuck;
+        let detail = match stuck.len() {
+            0 => "nothing is stuck any more".to_owned(),
+            1 => "1 object is not as Git wants it".to_owned(),
+            more => format!("{more} objects are not as Git wants them"),
+        };
+        let objects = stuck.iter().map(Stuck::fault).take(MAX_FAULTS).collect();
+        let data = AppStuck { stuck: stuck.len() as u64, detail, objects };
+        effects.push(report(app, &EventData::AppStuck(data)));
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     gate::{Hold, HoldReason},
+    git::EMPTY_TREE,
     model::{AppSpec, Backoff, HealthName, ObjectFault, ObjectKey, Revision, Uptime},
     report::{Event, EventData},
 };
@@ -130,6 +131,9 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
     match event {
         AppEvent::Offered { revision, spec, removed } => {
             app.record.spec = spec;
+            let returns = app.record.removed && !removed;
+            // That nothing of it was left is nothing to go back to.
+            app.record.good.take_if(|good| returns && good.revision.tree == EMPTY_TREE);
             app.record.removed = removed;
             offered(&mut app, revision, now, &mut effects);
         }
@@ -196,7 +200,7 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
         AppEvent::WentBack { counts, stuck } => {
             applied::went_back(&mut app, counts, stuck, now, &mut effects);
         }
-        AppEvent::Stuck(stuck) => app.record.stuck = stuck,
+        AppEvent::Stuck(stuck) => held::stuck(&mut app, stuck, &mut effects),
         AppEvent::HandsOver => held::hands_over(&mut app),
         AppEvent::ApplyFailed { reason, faults } => match app.record.phase.clone() {
             Phase::Applying { target } => {

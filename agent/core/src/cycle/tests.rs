@@ -5,9 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{
-    AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, PruneGuard, RETRY_INTERVAL, Revision,
-    Uptime, Variables,
+use crate::{
+    git::EMPTY_TREE,
+    model::{
+        AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, ObjectKey, PruneGuard,
+        RETRY_INTERVAL, Revision, Uptime, Variables,
+    },
 };
 
 pub(super) fn spec() -> AppSpec {
@@ -140,6 +143,41 @@ fn unhealthy_revision_is_rolled_back_to_the_last_good_one() {
     let (app, reports) = story(app, vec![(103, went_back()), (104, offer(2))]);
     assert_eq!(app.record.phase, Phase::Good);
     assert_eq!(reports, ["dev.leeward.app.rolledback.v1"]);
+}
+
+#[test]
+fn what_comes_back_after_it_had_left_git_is_not_rolled_back_to_nothing() {
+    let nothing = Revision { tree: EMPTY_TREE, ..revision(9) };
+    let leaves = AppEvent::Offered { revision: nothing, spec: spec(), removed: true };
+    let gone = vec![
+        (100, leaves),
+        (100, AppEvent::Cleared),
+        (101, all_applied()),
+        (102, health(HealthName::Healthy, false)),
+        (200, AppEvent::Tick),
+    ];
+    let (app, _) = story(good(1), gone);
+    assert_eq!(app.record.phase, Phase::Good);
+    let fails = AppEvent::ApplyFailed { reason: "no".to_owned(), faults: Vec::new() };
+    let (app, _) = story(app, vec![(300, offer(2)), (300, AppEvent::Cleared), (301, fails)]);
+    assert_eq!(app.record.phase, Phase::Failed { bad: revision(2) });
+}
+
+#[test]
+fn others_that_are_stuck_than_before_are_told() {
+    let key = |name: &str| ObjectKey {
+        group: String::new(),
+        kind: "ConfigMap".to_owned(),
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+    };
+    let stuck = |names: &[&str]| {
+        let one = |name: &&str| Stuck { key: key(name), reason: "no".to_owned(), goes: false };
+        (100, AppEvent::Stuck(names.iter().map(one).collect()))
+    };
+    let told = |events| story(good(1), events).1.len();
+    assert_eq!(told(vec![stuck(&[]), stuck(&["a"]), stuck(&["a"])]), 1);
+    assert_eq!(told(vec![stuck(&["a"]), stuck(&["a", "b"]), stuck(&["b"]), stuck(&[])]), 4);
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn worth(kind: EventKind) -> u8 {
         | EventKind::AppPinned
         | EventKind::AppReleased
         | EventKind::AppPruned
-        | EventKind::AppMoved => 2,
+        | EventKind::AppMoved
+        | EventKind::AppStuck => 2,
         EventKind::AppFailed | EventKind::AppRolledBack => 3,
         // A gap is never lost, only merged into a wider one; states are not in the queue.
         EventKind::ReportGap | EventKind::State => 4,
@@ -102,7 +103,14 @@ pub fn relieve(entries: &[Weighed], target: u64) -> Relief {
 fn folds(entries: &[Weighed]) -> Vec<Fold> {
     let mut repeats: HashMap<(EventKind, u64), Vec<u64>> = HashMap::new();
     for entry in entries {
-        let once = matches!(entry.kind, EventKind::ReportGap | EventKind::AgentStarted);
+        // Each is about something else, or counts something else.
+        let once = matches!(
+            entry.kind,
+            EventKind::ReportGap
+                | EventKind::AgentStarted
+                | EventKind::AppMoved
+                | EventKind::AppPruned
+        );
         if !entry.pinned && !once {
             repeats.entry((entry.kind, entry.same)).or_default().push(entry.sequence);
         }

@@ -27,6 +27,7 @@ pub enum EventKind {
     AppReleased,
     AppPruned,
     AppMoved,
+    AppStuck,
     DriftHealed,
     DriftSeen,
     LinkChanged,
@@ -35,7 +36,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AgentStarted,
         Self::RevisionFetched,
         Self::AppApplied,
@@ -47,6 +48,7 @@ impl EventKind {
         Self::AppReleased,
         Self::AppPruned,
         Self::AppMoved,
+        Self::AppStuck,
         Self::DriftHealed,
         Self::DriftSeen,
         Self::LinkChanged,
@@ -68,6 +70,7 @@ impl EventKind {
             Self::AppReleased => "dev.leeward.app.released.v1",
             Self::AppPruned => "dev.leeward.app.pruned.v1",
             Self::AppMoved => "dev.leeward.app.moved.v1",
+            Self::AppStuck => "dev.leeward.app.stuck.v1",
             Self::DriftHealed => "dev.leeward.drift.healed.v1",
             Self::DriftSeen => "dev.leeward.drift.seen.v1",
             Self::LinkChanged => "dev.leeward.link.changed.v1",
@@ -99,6 +102,7 @@ pub enum EventData {
     AppReleased(AppReleased),
     AppPruned(AppPruned),
     AppMoved(AppMoved),
+    AppStuck(AppStuck),
     DriftHealed(Drift),
     DriftSeen(Drift),
     LinkChanged(LinkChanged),
@@ -120,6 +124,7 @@ impl EventData {
             Self::AppReleased(_) => EventKind::AppReleased,
             Self::AppPruned(_) => EventKind::AppPruned,
             Self::AppMoved(_) => EventKind::AppMoved,
+            Self::AppStuck(_) => EventKind::AppStuck,
             Self::DriftHealed(_) => EventKind::DriftHealed,
             Self::DriftSeen(_) => EventKind::DriftSeen,
             Self::LinkChanged(_) => EventKind::LinkChanged,
@@ -141,6 +146,7 @@ impl EventData {
             Self::AppReleased(data) => serde_json::to_value(data),
             Self::AppPruned(data) => serde_json::to_value(data),
             Self::AppMoved(data) => serde_json::to_value(data),
+            Self::AppStuck(data) => serde_json::to_value(data),
             Self::DriftHealed(data) | Self::DriftSeen(data) => serde_json::to_value(data),
             Self::LinkChanged(data) => serde_json::to_value(data),
             Self::ReportGap(data) => serde_json::to_value(data),
@@ -165,6 +171,7 @@ impl EventData {
             EventKind::AppReleased => Self::AppReleased(Deserialize::deserialize(data)?),
             EventKind::AppPruned => Self::AppPruned(Deserialize::deserialize(data)?),
             EventKind::AppMoved => Self::AppMoved(Deserialize::deserialize(data)?),
+            EventKind::AppStuck => Self::AppStuck(Deserialize::deserialize(data)?),
             EventKind::DriftHealed => Self::DriftHealed(Deserialize::deserialize(data)?),
             EventKind::DriftSeen => Self::DriftSeen(Deserialize::deserialize(data)?),
             EventKind::LinkChanged => Self::LinkChanged(Deserialize::deserialize(data)?),
@@ -257,6 +264,18 @@ pub struct AppMoved {
     /// The app that had them.
     pub from: String,
     pub count: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub objects: Vec<ObjectFault>,
+}
+
+/// The cluster does not let objects be what Git wants, or lets them at last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStuck {
+    /// How many there are now; 0 when it is over.
+    pub stuck: u64,
+    /// One line for people.
+    pub detail: String,
     /// The first of them.
     #[serde(default)]
     pub objects: Vec<ObjectFault>,

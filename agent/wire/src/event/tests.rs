@@ -47,6 +47,10 @@ fn old() -> Vec<(EventKind, String)> {
         (EventKind::AppReleased, format!(r#"{{{revision},"reason":"released by hand"}}"#)),
         (EventKind::AppPruned, format!(r#"{{{revision},"objects":[{fault}],"pruned":1}}"#)),
         (EventKind::AppMoved, format!(r#"{{"count":1,"from":"shop","objects":[{fault}]}}"#)),
+        (
+            EventKind::AppStuck,
+            format!(r#"{{"detail":"1 object is stuck","objects":[{fault}],"stuck":1}}"#),
+        ),
         (EventKind::DriftHealed, drift.clone()),
         (EventKind::DriftSeen, drift),
         (
