@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use leeward_core::{
     cycle::{AppEvent, Drift, Drifted, Remedy, record_heal, remedy},
-    model::{AppName, ClusterFault, InventoryEntry, ObjectKey},
+    model::{AppName, InventoryEntry, ObjectKey},
     report::{Event, EventData},
 };
 
@@ -13,7 +13,7 @@ use super::{
     budget::Class,
     errand::{
         Outcome,
-        confirm::confirm,
+        confirm::{Judged, confirm},
         send::{Consignment, Sent, send},
     },
     reconciler::Reconciler,
@@ -77,11 +77,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
     }
 
     /// Sorts confirmed drift by what is to be done about it.
-    pub(super) fn confirmed(
-        &mut self,
-        name: &AppName,
-        judged: Vec<(ObjectKey, Result<Drift, ClusterFault>)>,
-    ) {
+    pub(super) fn confirmed(&mut self, name: &AppName, judged: Vec<Judged>) {
         let now = self.clock.uptime();
         let stamp = self.journal.stamp();
         let Some(managed) = self.apps.get_mut(name) else { return };
@@ -90,7 +86,12 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let mut batch = Batch::default();
         let (mut to_heal, mut stale, mut obstacle) = (Vec::new(), BTreeSet::new(), None);
         let (mut undeclared, mut settled) = (Vec::new(), BTreeSet::new());
-        for (key, drift) in judged {
+        for (key, known, drift) in judged {
+            if managed.inventory.get(&key) != Some(&known) {
+                // It was judged by what is no longer so: for example as a Job that has
+                // ended, before it was known that this is another cluster.
+                continue;
+            }
             match drift {
                 Ok(Drift::Undeclared) => {
                     managed.view.is_for_deletion(&key);

@@ -57,6 +57,7 @@ async fn field_that_another_tool_applied_too_goes_when_git_removes_it() {
     // Through a heal, and a restart.
     scenario.meddle(&before[0], &json!({ "data": { "key": "edited" } })).await.unwrap();
     scenario.wait_live(&before[0], |live| text(live, "/data/key") == "1").await.unwrap();
+    scenario.wait_app(name, |app| app.drift.healed == 1).await.unwrap();
     scenario.agent.kill();
     scenario.agent.start_again().unwrap();
     let canary = [map(name, "canary", &[])];

@@ -24,7 +24,7 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 use leeward_core::{
-    cycle::{Drift, Drifted},
+    cycle::Drifted,
     model::{AppName, ClusterFault, ContentId, ObjectKey},
     plan::{desired::Desired, order::StageName},
 };
@@ -93,7 +93,7 @@ pub(super) enum Outcome {
         sent: Sent,
     },
     Deleted(Vec<(ObjectKey, Deletion)>),
-    Confirmed(Vec<(ObjectKey, Result<Drift, ClusterFault>)>),
+    Confirmed(Vec<confirm::Judged>),
     /// Objects that were never ours, and that may be written from now on.
     Free(Vec<(ObjectKey, String)>),
 }
