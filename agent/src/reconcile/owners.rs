@@ -68,6 +68,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
         let mut neighbours = Neighbours::default();
         for (other, managed) in self.apps.iter().filter(|(other, _)| *other != name) {
             let record = &managed.app.record;
+            let missing = record.stuck.iter().filter(|stuck| !stuck.goes && !record.removed);
+            let missing = missing.map(|stuck| (stuck.key.clone(), other.clone()));
+            neighbours.missing.extend(missing.filter(|(key, _)| !managed.owns(key)));
             let is_settled = self.is_settled(other) || record.removed;
             let is_overdue = managed.app.entered + UNREAD_FOR <= now;
             let recipe = match (&managed.wanting, &record.newest) {
@@ -281,8 +284,8 @@ impl<C: Cluster + 'static> Reconciler<C> {
         self.forget_app(&former);
     }
 
-    /// After a way back, what a revision had taken from another app and does not have any
-    /// more goes back to the app that misses it.
+    /// What an app had taken from another, and does not declare any more, after a way back or
+    /// because Git went back, goes to the app that misses it.
     pub(super) fn give_back(&mut self) {
         let mut returns = Vec::new();
         let is_at_rest = |one: &Managed| one.app.record.phase == Phase::Good;
@@ -293,7 +296,9 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 let holding = &self.apps[holder];
                 let entry = &holding.inventory[key];
                 let is_free = is_at_rest(holding) && holding.errand.is_none();
-                if is_free && entry.from.as_ref() == Some(misser) {
+                let record = &holding.app.record;
+                let is_done_with = record.stuck.iter().any(|one| one.goes && one.key == *key);
+                if is_free && (is_done_with || entry.from.as_ref() == Some(misser)) {
                     returns.push((holder.clone(), misser.clone(), key.clone(), entry.clone()));
                 }
             }
@@ -312,6 +317,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             };
             self.record(batch);
             self.free(&misser, |one| one.key == key);
+            self.free(&holder, |one| one.key == key);
             if let Some(managed) = self.apps.get_mut(&misser) {
                 managed.view.foreign.remove(&key);
                 managed.view.drifted.insert(key);

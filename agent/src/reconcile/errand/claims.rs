@@ -33,6 +33,8 @@ pub(in crate::reconcile) struct Neighbours {
     pub(in crate::reconcile) unsettled: Vec<Neighbour>,
     /// Namespaces and CRDs of the one app that hold objects of others, and whose.
     pub(in crate::reconcile) hosts: BTreeMap<ObjectKey, AppName>,
+    /// Objects that apps at rest lack, since they had gone over to another one.
+    pub(in crate::reconcile) missing: BTreeMap<ObjectKey, AppName>,
 }
 
 /// Why objects that one app is done with are not to be deleted.
@@ -49,6 +51,11 @@ pub(in crate::reconcile) async fn claims<C: Cluster>(
     for (key, app) in neighbours.hosts {
         if keys.contains(&key) {
             claims.insert(key, format!("objects of app {app} are in it"));
+        }
+    }
+    for (key, app) in neighbours.missing {
+        if keys.contains(&key) {
+            claims.insert(key, format!("it goes back to app {app}"));
         }
     }
     for Neighbour { app, recipe, is_overdue } in neighbours.unsettled {
