@@ -46,13 +46,16 @@ impl<C: Cluster + 'static> Reconciler<C> {
         }
     }
 
-    /// Has what stays, although it is to go, tried again after a while: the cluster says
-    /// nothing when its reason is over, for example that another app could not be read.
-    pub(super) fn delete_later(&mut self, name: &AppName) {
+    /// Has what is stuck tried again after a while: the cluster says nothing when its reason
+    /// is over, for example that a quota is gone, or that another app can be read.
+    pub(super) fn try_later(&mut self, name: &AppName) {
         let now = self.now();
         let Some(managed) = self.apps.get_mut(name) else { return };
-        for one in managed.app.record.stuck.iter().filter(|one| one.goes) {
-            managed.view.put_off(&one.key, now.uptime, now.jitter);
+        for one in &managed.app.record.stuck {
+            // What another app owns is not ours to try.
+            if managed.inventory.contains_key(&one.key) {
+                managed.view.put_off(&one.key, now.uptime, now.jitter);
+            }
         }
     }
 

@@ -318,7 +318,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 let ends = matches!(event, AppEvent::Pruned { .. } | AppEvent::WentBack { .. });
                 self.take(name, event, Batch::default());
                 if ends {
-                    self.delete_later(name);
+                    self.try_later(name);
                 }
                 Turn::GoOn
             }
