@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use leeward_core::{
     cycle::{AppEvent, Drift, Drifted, Remedy, record_heal, remedy},
-    model::{AppName, InventoryEntry, ObjectKey},
+    model::{AppName, InventoryEntry, ObjectKey, Run},
     report::{Event, EventData},
 };
 
@@ -95,6 +95,11 @@ impl<C: Cluster + 'static> Reconciler<C> {
             match drift {
                 Ok(Drift::Undeclared) => {
                     managed.view.is_for_deletion(&key);
+                    // Should a newer revision declare it again, it is not as it was applied.
+                    if !known.run.as_ref().is_some_and(Run::is_over) {
+                        let entry = InventoryEntry { applied: None, ..known };
+                        batch.inventory.push((name.clone(), key.clone(), Some(entry)));
+                    }
                     undeclared.push(key);
                 }
                 Ok(Drift::None(entry)) => {
