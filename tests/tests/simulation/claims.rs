@@ -96,6 +96,7 @@ impl World {
         if !object.is_ours() {
             self.violate(format!("deleted {key}, which is not ours"));
         } else if self.git.always_declares(key)
+            && !self.git.has_given_up(key)
             && (object.has_moved || self.git.has_one_owner(key) || self.is_good(object, key))
         {
             self.violate(format!("deleted {key}, which Git declared all along"));

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use leeward::edge::ApplyMode;
 use leeward_core::model::{ObjectKey, PhaseName};
 use leeward_wire::control::Request;
 use serde_json::json;
 use tokio::{sync::oneshot, time::sleep};
 
 use super::{
+    admission::refusal,
     cluster::{relist, remove, seen},
     content::{AppContent, Draw, SLOTS, name_in, wander, without_wanderers},
     live::LiveObject,
@@ -243,8 +245,12 @@ async fn one_app_hangs(handle: &Handle) {
         handle.with(|world| edit(world, &key));
         sleep(HEALED_WITHIN).await;
         handle.with(|world| {
-            let is_edited = |object: &LiveObject| object.edited.is_some();
-            if world.objects.get(&key).is_some_and(is_edited) {
+            // What its own quota refuses waits for nobody.
+            let waits = world.objects.get(&key).is_some_and(|object| {
+                let refused = refusal(world, &key, &object.body, ApplyMode::Force);
+                object.edited.is_some() && refused.is_none()
+            });
+            if waits {
                 world.violate(format!("the edit of {key} waited while app {stuck} hung"));
             }
         });

@@ -12,12 +12,17 @@ use leeward_core::{
     model::{AppName, FetchFailure, Fetched, FetchedFolder, GitId, LinkStep, ObjectKey},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     content::{AppContent, Apps, slot_of},
     sabotage::Sabotage,
     world::Handle,
 };
+
+/// An app that cannot be read keeps the others from deleting for so long: what
+/// `docs/guides/repository-layout.md` promises.
+const UNREAD_FOR: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
@@ -26,6 +31,7 @@ pub(crate) struct Commit {
     pub(crate) objects: Vec<Object>,
     pub(crate) apps: Apps,
     pub(crate) trees: BTreeMap<AppName, GitId>,
+    pub(crate) at: Instant,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,7 +101,7 @@ impl Git {
             1_700_000_000 + number,
         );
         let id = keep(&mut objects, ObjectType::Commit, text.into_bytes());
-        Commit { id, tree: root, objects, apps, trees }
+        Commit { id, tree: root, objects, apps, trees, at: Instant::now() }
     }
 
     /// The tree of an app in a commit, by the commit's name.
@@ -109,6 +115,13 @@ impl Git {
     pub(crate) fn always_declares(&self, key: &ObjectKey) -> bool {
         let declares = |content: &AppContent| content.body(key).is_some();
         self.commits.iter().all(|commit| commit.apps.values().any(declares))
+    }
+
+    /// Whether whoever declares an object cannot be read for so long that it is not waited for.
+    pub(crate) fn has_given_up(&self, key: &ObjectKey) -> bool {
+        let Some(last) = self.commits.last() else { return false };
+        let mut declaring = last.apps.values().filter(|content| content.body(key).is_some());
+        last.at.elapsed() >= UNREAD_FOR && declaring.all(|content| content.broken)
     }
 
     /// Whether no two slots ever declared an object. Of one that wandered, an app that
