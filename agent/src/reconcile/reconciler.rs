@@ -313,8 +313,10 @@ impl<C: Cluster + 'static> Reconciler<C> {
             batch.apps.push(app.record.clone());
         }
         if matches!(before.phase, Phase::Probation { .. }) && app.record.phase == Phase::Good {
-            // It has proven itself with what another app left to it, and keeps that.
-            let taken = managed.inventory.iter().filter(|(_, entry)| entry.from.is_some());
+            // It has proven itself with what another app left to it, and keeps that. What it
+            // never sent still bears the mark of the other one.
+            let taken = managed.inventory.iter();
+            let taken = taken.filter(|(_, entry)| entry.from.is_some() && entry.applied.is_some());
             batch.inventory.extend(taken.map(|(key, entry)| {
                 let entry = InventoryEntry { from: None, ..entry.clone() };
                 (name.clone(), key.clone(), Some(entry))

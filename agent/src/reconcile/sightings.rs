@@ -242,8 +242,7 @@ impl<C: Cluster + 'static> Reconciler<C> {
             return;
         }
         if key.is("", "Namespace") {
-            // What ran in it has lost what it did there.
-            self.forget_runs_in(&key.name);
+            self.lost_namespace(name, key);
         }
         if let Some(managed) = self.apps.get_mut(name) {
             managed.view.left_alone.remove(key);
@@ -251,6 +250,17 @@ impl<C: Cluster + 'static> Reconciler<C> {
                 managed.view.gone.insert(key.clone());
             }
         }
+    }
+
+    /// What ran in a namespace that is gone has lost what it did there. That is so once: what
+    /// runs in the next one of that name is another thing, however late this one is told.
+    fn lost_namespace(&mut self, name: &AppName, key: &ObjectKey) {
+        let entry = self.apps.get(name).and_then(|managed| managed.inventory.get(key));
+        let Some(entry) = entry.filter(|entry| entry.uid.is_some()) else { return };
+        let entry = InventoryEntry { uid: None, ..entry.clone() };
+        let inventory = vec![(name.clone(), key.clone(), Some(entry))];
+        self.record(Batch { inventory, ..Batch::default() });
+        self.forget_runs_in(&key.name);
     }
 
     fn mark_dirty(&mut self, name: &AppName, key: &ObjectKey) {
