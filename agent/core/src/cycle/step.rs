@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     gate::{Hold, HoldReason},
-    git::EMPTY_TREE,
     model::{AppSpec, Backoff, HealthName, ObjectFault, ObjectKey, Revision, Uptime},
     report::{Event, EventData},
 };
@@ -131,9 +130,11 @@ pub fn step(mut app: App, event: AppEvent, now: &Now) -> (App, Vec<Effect>) {
     match event {
         AppEvent::Offered { revision, spec, removed } => {
             app.record.spec = spec;
-            let returns = app.record.removed && !removed;
-            // That nothing of it was left is nothing to go back to.
-            app.record.good.take_if(|good| returns && good.revision.tree == EMPTY_TREE);
+            if app.record.removed && !removed {
+                // The newest was that nothing of it is left: nothing to go back to.
+                let newest = app.record.newest.as_ref().map(|newest| &newest.content);
+                app.record.good.take_if(|good| Some(&good.revision.content) == newest);
+            }
             app.record.removed = removed;
             offered(&mut app, revision, now, &mut effects);
         }

@@ -5,12 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    git::EMPTY_TREE,
-    model::{
-        AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, ObjectKey, PruneGuard,
-        RETRY_INTERVAL, Revision, Uptime, Variables,
-    },
+use crate::model::{
+    AppSpec, ContentId, GitId, Heal, HealthName, ObjectFault, ObjectKey, PruneGuard,
+    RETRY_INTERVAL, Revision, Uptime, Variables,
 };
 
 pub(super) fn spec() -> AppSpec {
@@ -147,8 +144,7 @@ fn unhealthy_revision_is_rolled_back_to_the_last_good_one() {
 
 #[test]
 fn what_comes_back_after_it_had_left_git_is_not_rolled_back_to_nothing() {
-    let nothing = Revision { tree: EMPTY_TREE, ..revision(9) };
-    let leaves = AppEvent::Offered { revision: nothing, spec: spec(), removed: true };
+    let leaves = AppEvent::Offered { revision: revision(9), spec: spec(), removed: true };
     let gone = vec![
         (100, leaves),
         (100, AppEvent::Cleared),
